@@ -1,0 +1,7 @@
+"""Path of data, first room: cases, where they come from, and how they are split."""
+
+from .case import Case
+from .images import ImageError, Radiograph, read_image, read_mask
+from .keys import Keys
+
+__all__ = ["Case", "ImageError", "Keys", "Radiograph", "read_image", "read_mask"]

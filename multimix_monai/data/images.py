@@ -1,0 +1,233 @@
+"""Path of data, from a file to pixels: radiographs in a declared range, masks as 0 and 1.
+
+Every format ends as float32 in [0, 1], row 0 at the top, dense tissue bright. The scale follows
+the file's own range, never the image's content, except where the format declares none (float
+pixels): 8 bit is v / 255; 16 bit is v / 4095 if no value exceeds 4095 (12 bit detectors), else
+v / 65535. DICOM is read elsewhere.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+IMAGE_SUFFIXES = (*PILLOW_SUFFIXES, *NIFTI_SUFFIXES, ".img")
+
+_JSRT_SHAPE = (2048, 2048)
+_JSRT_SPACING_MM = (0.175, 0.175)
+_MAX_12_BIT = 4095
+_MAX_16_BIT = 65535
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,  # Pillow: broken PNG chunks
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class ImageError(ValueError):
+    """A file that cannot serve as an image: unreadable, empty, truncated or of one value."""
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """Pixels of one radiograph in the package's convention.
+
+    Attributes:
+        pixels: float32 (H, W) in [0, 1], row 0 at the top, bright is dense.
+        spacing_mm: distance of rows and of columns, None where the file does not tell.
+        steps: what was applied to the stored values, in order.
+    """
+
+    pixels: NDArray[np.float32]
+    spacing_mm: tuple[float, float] | None = None
+    steps: tuple[str, ...] = ()
+
+
+def read_image(path: str | Path) -> Radiograph:
+    """Read one radiograph: PNG, JPEG, GIF, BMP, TIFF, NIfTI or a JSRT .IMG.
+
+    Colour becomes luminance and alpha is dropped; Pillow reduces 16 bit colour to 8 bit.
+
+    Raises:
+        ImageError: if the file is missing, empty, truncated, of unknown format, or of one value.
+    """
+    values, spacing_mm, steps = _stored_values(Path(path))
+    if values.size == 0 or not np.isfinite(values).all():
+        raise ImageError(f"{path}: has no pixels, or NaN or infinite ones: export it again")
+    pixels, scale = _to_unit_range(values)
+    if Path(path).suffix.lower() == ".img":
+        pixels, steps = 1 - pixels, (*steps, "inverted")
+    if pixels.min() == pixels.max():
+        raise ImageError(
+            f"{path}: every pixel has the value {values.flat[0]}: leave out or replace the file"
+        )
+    return Radiograph(np.ascontiguousarray(pixels), spacing_mm, (*steps, scale))
+
+
+def read_mask(paths: str | Path | Sequence[str | Path]) -> NDArray[np.uint8]:
+    """Unite mask files (left and right lung, say) into one mask.
+
+    A pixel is lung above half of its file's largest value, so that 0/1, 0/255 and grey edges all
+    work; in a label map of at most 2 (left and right lung) every value but 0 is lung.
+
+    Returns:
+        uint8 (H, W), 1 is lung, 0 elsewhere.
+
+    Raises:
+        ImageError: if a file cannot be read or the files differ in size.
+    """
+    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not files:
+        raise ImageError("no mask file given: pass at least one")
+    masks = [_binary(_stored_values(Path(file))[0]) for file in files]
+    for file, mask in zip(files, masks, strict=True):
+        if mask.shape != masks[0].shape:
+            raise ImageError(
+                f"{file}: mask is {_size(mask)} but {files[0]} is {_size(masks[0])} (rows x "
+                "columns): export both on the image's grid"
+            )
+    return np.maximum.reduce(masks)
+
+
+def name_without_suffix(path: Path) -> str:
+    """File name without its image suffix: 'a.b.nii.gz' -> 'a.b', 'a.b.png' -> 'a.b'."""
+    return path.name[:-7] if path.name.lower().endswith(".nii.gz") else path.stem
+
+
+def _stored_values(
+    path: Path,
+) -> tuple[NDArray[np.generic], tuple[float, float] | None, tuple[str, ...]]:
+    """Grey values (H, W) as stored, spacing, and steps."""
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file: check the path")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path}: the file is empty: copy or export it again")
+    name = path.name.lower()
+    try:
+        if name.endswith(".img"):
+            return _read_jsrt(path), _JSRT_SPACING_MM, ()
+        if name.endswith(NIFTI_SUFFIXES):
+            return _read_nifti(path)
+        return _read_pillow(path)
+    except ImageError:
+        raise
+    except _DECODER_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(
+            f"{path}: cannot be decoded ({reason}): the file may be truncated or of another "
+            "format; copy or export it again"
+        ) from error
+
+
+def _read_pillow(path: Path) -> tuple[NDArray[np.generic], None, tuple[str, ...]]:
+    with Image.open(path) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise ImageError(f"{path}: holds {image.n_frames} frames: save one radiograph a file")
+        image.load()
+        if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
+            return np.asarray(image).copy(), None, ()
+        if image.mode == "LA":
+            return np.asarray(image.getchannel("L")), None, ("alpha dropped",)
+        alpha = ("alpha dropped",) if image.mode in ("RGBA", "PA") else ()
+        grey, colour = _grey(np.asarray(image.convert("RGB")))
+        return grey, None, (*alpha, *colour)
+
+
+def _grey(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """(H, W, 3) -> (H, W): one channel where all agree, else luminance (ITU-R BT.601)."""
+    if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all():
+        return rgb[..., 0], ()
+    luminance = rgb @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return np.rint(luminance).astype(np.uint8), ("luminance",)
+
+
+def _read_jsrt(path: Path) -> NDArray[np.uint16]:
+    """JSRT .IMG: 2048 x 2048 big-endian unsigned 16 bit without header, 12 bit values.
+
+    The value grows with the film's optical density, so that lungs are stored bright: the caller
+    inverts. Source: Shiraishi et al., AJR 174 (2000), and the database's user's guide.
+    """
+    expected = 2 * _JSRT_SHAPE[0] * _JSRT_SHAPE[1]
+    if path.stat().st_size != expected:
+        raise ImageError(
+            f"{path}: has {path.stat().st_size} bytes; a JSRT .IMG has {expected} "
+            "(2048 x 2048 of 2 bytes): copy it again"
+        )
+    values = np.fromfile(path, dtype=">u2").reshape(_JSRT_SHAPE).astype(np.uint16)
+    if values.max() > _MAX_12_BIT:
+        raise ImageError(
+            f"{path}: has a value of {values.max()}; a JSRT .IMG is big-endian and at most "
+            f"{_MAX_12_BIT}: use the original file"
+        )
+    return values
+
+
+def _read_nifti(
+    path: Path,
+) -> tuple[NDArray[np.generic], tuple[float, float] | None, tuple[str, ...]]:
+    """NIfTI with axes (column, row[, 1]), as converters from DICOM write them.
+
+    Rows are turned over only where the affine says that they run upwards while columns run to the
+    patient's left (converters that flip rows). A spacing of exactly 1 x 1 means unknown.
+    """
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        volume: Any = nib.load(path)
+        stored = np.asanyarray(volume.dataobj)
+    except (ImageFileError, HeaderDataError) as error:
+        raise OSError(str(error)) from error
+    if stored.dtype.names or stored.ndim < 2 or any(n != 1 for n in stored.shape[2:]):
+        raise ImageError(
+            f"{path}: has shape {stored.shape} and type {stored.dtype}; a radiograph has one grey "
+            "value a pixel and one slice: export a single 2-D image"
+        )
+    values = stored.reshape(stored.shape[:2]).T
+    column_mm, row_mm = (float(mm) for mm in volume.header.get_zooms()[:2])
+    spacing_mm = None if (row_mm, column_mm) == (1.0, 1.0) else (row_mm, column_mm)
+    if volume.affine[1, 1] > 0 > volume.affine[0, 0]:
+        return values[::-1], spacing_mm, ("transposed", "rows flipped")
+    return values, spacing_mm, ("transposed",)
+
+
+def _to_unit_range(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], str]:
+    """Stored values -> float32 in [0, 1], and the scale that was used."""
+    low, high = float(values.min()), float(values.max())
+    if values.dtype == np.bool_:
+        return values.astype(np.float32), "/ 1"
+    if values.dtype == np.uint8:
+        return values.astype(np.float32) / np.float32(255), "/ 255"
+    if np.issubdtype(values.dtype, np.integer) and low >= 0 and high <= _MAX_16_BIT:
+        top = _MAX_12_BIT if high <= _MAX_12_BIT else _MAX_16_BIT
+        return values.astype(np.float32) / np.float32(top), f"/ {top}"
+    if low >= 0 and high <= 1:
+        return values.astype(np.float32), "/ 1"
+    unit = (values.astype(np.float64) - low) / max(high - low, np.finfo(np.float32).tiny)
+    return unit.astype(np.float32), f"({low:g}, {high:g}) to (0, 1)"
+
+
+def _binary(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    grey = values.astype(np.float32)
+    top = float(grey.max(initial=0))
+    is_label_map = top <= 2 and bool((grey == np.rint(grey)).all())
+    return (grey > (0 if is_label_map else top / 2)).astype(np.uint8)
+
+
+def _size(array: NDArray[np.generic]) -> str:
+    return f"{array.shape[0]}x{array.shape[1]}"
