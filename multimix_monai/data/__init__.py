@@ -3,5 +3,6 @@
 from .case import Case
 from .images import ImageError, Radiograph, read_image, read_mask
 from .keys import Keys
+from .readers import READERS
 
-__all__ = ["Case", "ImageError", "Keys", "Radiograph", "read_image", "read_mask"]
+__all__ = ["READERS", "Case", "ImageError", "Keys", "Radiograph", "read_image", "read_mask"]

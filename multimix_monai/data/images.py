@@ -104,8 +104,13 @@ def read_mask(paths: str | Path | Sequence[str | Path]) -> NDArray[np.uint8]:
 
 
 def name_without_suffix(path: Path) -> str:
-    """File name without its image suffix: 'a.b.nii.gz' -> 'a.b', 'a.b.png' -> 'a.b'."""
-    return path.name[:-7] if path.name.lower().endswith(".nii.gz") else path.stem
+    """File name without its image suffix: 'a.b.nii.gz' and 'a.b.png' -> 'a.b', '1.2.3' -> '1.2.3'.
+
+    A number is no suffix: DICOM files are often named by their UID.
+    """
+    if path.name.lower().endswith(".nii.gz"):
+        return path.name[:-7]
+    return path.name if path.suffix[1:].isdigit() else path.stem
 
 
 def _stored_values(

@@ -1,0 +1,97 @@
+"""Path of data, from a dataset's folder to its files: what every reader needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from ..images import IMAGE_SUFFIXES, name_without_suffix
+
+DICOM_SUFFIXES = (".dcm", ".dicom")
+
+
+def image_files(folder: Path) -> Iterator[Path]:
+    """Images below a folder, sorted by path; hidden files are left out.
+
+    Files of any other suffix, or none, count where they carry DICOM's magic, as exports of a
+    PACS do.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.name.startswith(".") or "__MACOSX" in path.parts or not path.is_file():
+            continue
+        known = path.name.lower().endswith((*IMAGE_SUFFIXES, *DICOM_SUFFIXES))
+        if known or _has_dicom_magic(path):
+            yield path
+
+
+def subfolder(root: Path, *names: str) -> Path | None:
+    """The first of the named folders that exists below root."""
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def required_folder(root: Path, *names: str) -> Path:
+    """The first of the named folders that exists below root.
+
+    Raises:
+        ValueError: if none does.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder: check the path")
+    found = subfolder(root, *names)
+    if found is None:
+        raise ValueError(f"{root}: has none of the folders {', '.join(names)}: check the path")
+    return found
+
+
+def by_name(files: Iterable[Path], *, base: Path | None = None) -> dict[str, Path]:
+    """Files by their name without suffix; with a base, by their path below it without suffix.
+
+    Raises:
+        ValueError: if two files share a name.
+    """
+    named: dict[str, Path] = {}
+    for path in files:
+        name = name_without_suffix(path)
+        key = (path.parent.relative_to(base) / name).as_posix() if base else name
+        twin = named.setdefault(key, path)
+        if twin != path:
+            raise ValueError(f"{path} and {twin} have the same name: rename or remove one")
+    return named
+
+
+def refuse_empty(root: Path, found: Collection[object]) -> None:
+    """Raise ValueError where a dataset holds no image."""
+    if not found:
+        raise ValueError(f"{root}: no images found: check the path and its layout")
+
+
+def refuse_masks_without_image(masks: dict[str, Path], images: Iterable[str]) -> None:
+    """Raise ValueError where a mask's name is none of the images' names."""
+    orphans = sorted(masks.keys() - set(images))
+    if orphans:
+        names = ", ".join(str(masks[name]) for name in orphans[:3])
+        raise ValueError(
+            f"{len(orphans)} masks without an image of the same name, such as {names}: "
+            "add the images or remove the masks"
+        )
+
+
+def clinical_reading(folder: Path | None, name: str) -> dict[str, str]:
+    """Sex ("F", "M") and age in years from NLM's ClinicalReadings/<name>.txt, where they stand.
+
+    Montgomery writes "Patient's Sex: F" and "Patient's Age: 027Y", Shenzhen "female 27yrs".
+    """
+    path = folder / f"{name}.txt" if folder else None
+    if path is None or not path.is_file():
+        return {}
+    text = path.read_text(encoding="utf-8", errors="replace")
+    sex = re.search(r"Sex:\s*([FM])|\b(f|m)e?(?:male|ale)\b", text, re.IGNORECASE)
+    age = re.search(r"0*(\d+)\s*y", text, re.IGNORECASE)
+    info = {"sex": (sex[1] or sex[2]).upper()} if sex else {}
+    return info | ({"age": age[1]} if age else {})
+
+
+def _has_dicom_magic(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
