@@ -1,0 +1,1 @@
+"""Command line and servers: the room that may import all others."""
