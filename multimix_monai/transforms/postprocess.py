@@ -1,0 +1,90 @@
+"""Path of data, last but one: packed network output becomes results on the image's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import AsDiscreted, CastToTyped, Compose, Invertd, MapTransform
+from monai.utils import convert_to_tensor
+
+from multimix_monai.data.keys import Keys
+
+
+def postprocessing(
+    *,
+    preprocessing: Compose,
+    mask_channels: int = 1,
+    num_classes: int = 2,
+    threshold_prob: float = 0.5,
+) -> Compose:
+    """The chain from a decollated item to its results.
+
+    Args:
+        preprocessing: the very chain that made the item's `image`; it is undone.
+        mask_channels: mask logits at the front of the packed output.
+        num_classes: class logits at its end.
+        threshold_prob: a pixel at or above it belongs to the mask.
+
+    Returns:
+        From an item with `image` (MetaTensor (1, S, S)) and `pred` (packed, (mask_channels + 1 +
+        num_classes, S, S)) to one with `pred` uint8 (mask_channels, H, W) in {0, 1}, `saliency`
+        float32 (1, H, W), at least 0, both on the rows and columns of the input, and `probs`
+        float32 (num_classes,). Components of the mask are kept as they are.
+    """
+    return Compose(
+        [
+            SplitPackedd(mask_channels=mask_channels, num_classes=num_classes),
+            # Not nearest: probabilities are interpolated first and cut last, as smooth contours.
+            Invertd(
+                keys=(Keys.PRED, Keys.SALIENCY),
+                transform=preprocessing,
+                orig_keys=Keys.IMAGE,
+                nearest_interp=False,
+            ),
+            AsDiscreted(keys=Keys.PRED, threshold=threshold_prob),
+            CastToTyped(keys=Keys.PRED, dtype=torch.uint8),
+        ]
+    )
+
+
+class SplitPackedd(MapTransform):
+    """Split the packed output: `pred` to mask probabilities, new items `saliency` and `probs`.
+
+    Args:
+        mask_channels: mask logits, the first channels; one channel of saliency follows.
+        num_classes: class logits, the last channels, each spread evenly over its plane.
+
+    Raises:
+        ValueError: the number of channels is another.
+        TypeError: `image` is not the MetaTensor that the preprocessing made.
+    """
+
+    def __init__(self, *, mask_channels: int = 1, num_classes: int = 2) -> None:
+        super().__init__(Keys.PRED)
+        self.mask_channels = mask_channels
+        self.num_classes = num_classes
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        if not isinstance(item.get(Keys.IMAGE), MetaTensor):
+            raise TypeError(
+                f"'{Keys.IMAGE}' is {type(item.get(Keys.IMAGE))}, not the MetaTensor that "
+                "preprocessing made: without its record no result finds back to its own grid"
+            )
+        packed = convert_to_tensor(item[Keys.PRED], dtype=torch.float32, track_meta=False)
+        sizes = [self.mask_channels, 1, self.num_classes]
+        if packed.ndim != 3 or packed.shape[0] != sum(sizes):
+            raise ValueError(
+                f"'{Keys.PRED}' has shape {tuple(packed.shape)}; expected ({sum(sizes)}, H, W): "
+                f"{self.mask_channels} mask, 1 saliency, {self.num_classes} class channels of one "
+                "decollated case: wrap the network in PackedMultiMix, or decollate the batch"
+            )
+        seg_logits, saliency, class_logits = packed.split(sizes)
+        # MetaTensors, or Invertd passes them by.
+        item[Keys.PRED] = MetaTensor(seg_logits.sigmoid())
+        item[Keys.SALIENCY] = MetaTensor(saliency.clone())
+        item[Keys.PROBS] = class_logits[:, 0, 0].softmax(dim=0)
+        return item

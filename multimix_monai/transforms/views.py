@@ -1,0 +1,199 @@
+"""Path of data, last stop before the network: the views of a case from which it learns.
+
+Source: FixMatch, Sohn et al., NeurIPS 2020, arXiv 2001.07685, appendix D; lengths there are for
+32-pixel images, here they are fractions of the side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from monai.transforms import Compose, MapTransform, Randomizable, Transform
+from torch import Tensor
+
+from multimix_monai.data.keys import Keys
+from multimix_monai.transforms import intensity
+from multimix_monai.transforms.cutout import Box, cutout, draw_box
+from multimix_monai.transforms.intensity import RandIntensityd
+from multimix_monai.transforms.spatial import Geometry, RandSpatiald, plain, warp
+
+# Name -> the range from which the magnitude is drawn evenly; None where there is none.
+PHOTOMETRIC: dict[str, tuple[float, float] | None] = {
+    "identity": None,
+    "autocontrast": None,
+    "brightness": (0.05, 0.95),
+    "contrast": (0.05, 0.95),
+    "contrast_gain": (1.05, 1.95),
+    "equalize": None,
+    "posterize": (4, 8),
+    "sharpness": (0.05, 0.95),
+}
+GEOMETRIC: dict[str, tuple[float, float] | None] = {
+    "rotate_deg": (-30, 30),
+    "shear_x": (-0.3, 0.3),
+    "shear_y": (-0.3, 0.3),
+    "translate_x": (-0.3, 0.3),  # fraction of the side
+    "translate_y": (-0.3, 0.3),
+}
+SOLARIZE: dict[str, tuple[float, float] | None] = {"solarize": (0, 1)}
+
+
+class WeakView(Randomizable, Transform):
+    """Flip and shift: what changes no finding.
+
+    Differs: from FixMatch, what moves in is 0, as the preprocessing's padding is, not a mirror
+    image, which would show a second heart.
+
+    Args:
+        flip_prob: of a left-right flip.
+        translate: largest shift in either axis, as a fraction of the side.
+    """
+
+    def __init__(self, *, flip_prob: float = 0.5, translate: float = 0.125) -> None:
+        self.flip_prob = flip_prob
+        self.translate = translate
+        self.flip = False
+        self.shift = (0.0, 0.0)  # right, down; fractions of the side
+
+    def randomize(self, data: Any = None) -> None:
+        self.flip = bool(self.R.uniform() < self.flip_prob)
+        right, down = self.R.uniform(-self.translate, self.translate, size=2)
+        self.shift = (float(right), float(down))
+
+    def __call__(self, image: Any) -> Tensor:
+        """image: (C, S, S) in [0, 1] -> the same; whole pixels, so nothing is blurred."""
+        plane = plain(image)
+        self.randomize()
+        right, down = (int(part * plane.shape[-1]) for part in self.shift)
+        if self.flip:
+            plane = plane.flip(-1)
+        return F.pad(plane, (right, -right, down, -down))
+
+
+class StrongView(Randomizable, Transform):
+    """FixMatch's RandAugment: a few operations, each at a random magnitude, then cutout.
+
+    Differs: colour has no meaning on grey, so gained contrast takes its place beside FixMatch's
+    lost one. Solarize is left out unless asked for: it turns opacities dark and so breaks the
+    polarity on which a radiograph is read. `invert` is not there at all.
+
+    Args:
+        num_ops: operations drawn, evenly and with repetition.
+        geometric: also rotate, shear and translate; without them pixels stay where they are.
+        solarize: also solarize.
+        cutout: largest side of the grey square as a fraction of the image's; 0 is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_ops: int = 2,
+        geometric: bool = True,
+        solarize: bool = False,
+        cutout: float = 0.5,
+    ) -> None:
+        self.num_ops = num_ops
+        self.ranges = (
+            PHOTOMETRIC | (GEOMETRIC if geometric else {}) | (SOLARIZE if solarize else {})
+        )
+        self.cutout = cutout
+        self.ops: list[tuple[str, float]] = []
+        self.box = Box(0, 0, 0, 0)
+
+    def randomize(self, data: int) -> None:
+        """Draw operations and a square for an image of side `data`."""
+        self.ops = []
+        for _ in range(self.num_ops):
+            name = list(self.ranges)[self.R.randint(len(self.ranges))]
+            self.ops.append((name, float(self.R.uniform(*(self.ranges[name] or (0, 0))))))
+        self.box = draw_box(self.R, image_side=data, largest=self.cutout)
+
+    def __call__(self, image: Any) -> Tensor:
+        """image: (C, S, S) in [0, 1] -> the same."""
+        view = plain(image)
+        self.randomize(view.shape[-1])
+        for name, magnitude in self.ops:
+            view = apply_op(view, name, magnitude=magnitude)
+        return cutout(view, box=self.box) if self.cutout > 0 else view
+
+
+def apply_op(image: Tensor, name: str, *, magnitude: float) -> Tensor:
+    """One operation of FixMatch's set. image: (C, S, S) in [0, 1] -> the same."""
+    if name == "identity":
+        return image
+    if name in ("autocontrast", "equalize"):
+        return getattr(intensity, name)(image)
+    if name == "posterize":
+        return intensity.posterize(image, round(magnitude))
+    if name in GEOMETRIC:
+        return warp(image, replace(Geometry(), **{name: magnitude}).matrix())
+    return getattr(intensity, name.removesuffix("_gain"))(image, magnitude)
+
+
+class TwoViewsd(Randomizable, MapTransform):
+    """A case's `image` becomes `image_weak` and, made from it, `image_strong`.
+
+    The strong view starts from the weak one and so is stronger in every respect; with
+    geometric=False their pixels are aligned, as consistency of masks needs. `image` is left out.
+
+    Args:
+        keys: the one item that holds the preprocessed image (1, S, S) in [0, 1].
+        weak, strong: other views than the default ones.
+        geometric: of the default strong view.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str] = (Keys.IMAGE,),
+        *,
+        weak: WeakView | None = None,
+        strong: StrongView | None = None,
+        geometric: bool = True,
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        if len(self.keys) != 1:
+            raise ValueError(f"keys are {self.keys}; TwoViewsd takes exactly one image")
+        self.weak = weak or WeakView()
+        self.strong = strong or StrongView(geometric=geometric)
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> TwoViewsd:
+        """Seed both views from one seed."""
+        super().set_random_state(seed=seed, state=state)
+        self.weak.set_random_state(seed=int(self.R.randint(2**31)))
+        self.strong.set_random_state(seed=int(self.R.randint(2**31)))
+        return self
+
+    def randomize(self, data: Any = None) -> None:
+        """Nothing of its own: each view draws when it is called."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        weak = self.weak(item.pop(self.keys[0]))
+        item[Keys.IMAGE_WEAK], item[Keys.IMAGE_STRONG] = weak, self.strong(weak)
+        return item
+
+
+def labelled_view(
+    *,
+    keys: Sequence[str] = (Keys.IMAGE, Keys.MASK),
+    spatial: RandSpatiald | None = None,
+    intensity: RandIntensityd | None = None,
+) -> Compose:
+    """The view for supervised cases: geometry for image and mask alike, grey for the image.
+
+    Args:
+        keys: preprocessed items (1, S, S); a case without a mask passes.
+        spatial, intensity: other changes than the default ones.
+
+    Returns:
+        A random transform from dictionary to dictionary; the items become plain tensors.
+    """
+    return Compose(
+        [spatial or RandSpatiald(keys=keys), intensity or RandIntensityd(keys=(Keys.IMAGE,))]
+    )

@@ -1,0 +1,68 @@
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+
+from multimix_monai.transforms import SplitPackedd, postprocessing, preprocessing
+
+
+def test_the_packed_output_becomes_mask_saliency_and_probabilities() -> None:
+    chain = preprocessing(image_size=64)
+    seg_logits = torch.full((1, 64, 64), -2.0)
+    seg_logits[:, :, 32:] = 2.0
+    others = torch.tensor([3.0, 1.0, 3.0])[:, None, None].expand(3, 64, 64)
+    item = chain({"image": torch.rand(48, 64)}) | {"pred": torch.cat([seg_logits, others])}
+    result = postprocessing(preprocessing=chain)(item)
+    assert result["pred"].shape == (1, 48, 64) and result["pred"].dtype == torch.uint8
+    assert result["pred"][0, :, 32:].all() and not result["pred"][0, :, :32].any()
+    assert torch.allclose(result["saliency"].as_tensor(), torch.full((1, 48, 64), 3.0))
+    assert torch.allclose(result["probs"], torch.tensor([1.0, 3.0]).softmax(0))
+
+
+def test_the_name_of_the_image_goes_with_its_results() -> None:
+    chain = preprocessing(image_size=64)
+    given = MetaTensor(torch.rand(30, 20), meta={"filename_or_obj": "case7.png"})
+    item = chain({"image": given}) | {"pred": torch.zeros(4, 64, 64)}
+    result = postprocessing(preprocessing=chain)(item)
+    assert result["pred"].meta["filename_or_obj"] == "case7.png"
+    assert result["image"].meta["filename_or_obj"] == "case7.png"
+
+
+def test_the_threshold_belongs_to_the_mask() -> None:
+    for threshold_prob, expected in ((0.5, 1), (0.51, 0)):
+        chain = preprocessing(image_size=32)
+        item = chain({"image": torch.rand(32, 32)}) | {"pred": torch.zeros(4, 32, 32)}
+        post = postprocessing(preprocessing=chain, threshold_prob=threshold_prob)
+        assert (post(item)["pred"] == expected).all()
+
+
+def test_another_number_of_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(5, 64, 64\); expected \(4, H, W\)"):
+        image = preprocessing(image_size=64)({"image": torch.rand(48, 64)})["image"]
+        SplitPackedd()({"image": image, "pred": torch.zeros(5, 64, 64)})
+
+
+def test_an_image_without_its_record_is_refused() -> None:
+    with pytest.raises(TypeError, match="not the MetaTensor that preprocessing made"):
+        SplitPackedd()({"image": torch.rand(1, 32, 32), "pred": torch.zeros(4, 32, 32)})
+
+
+def test_both_chains_are_built_from_a_config() -> None:
+    parser = ConfigParser(
+        {
+            "image_size": 32,
+            "preprocessing": {
+                "_target_": "multimix_monai.transforms.preprocessing",
+                "image_size": "@image_size",
+                "keys": ["image"],
+            },
+            "postprocessing": {
+                "_target_": "multimix_monai.transforms.postprocessing",
+                "preprocessing": "@preprocessing",
+            },
+        }
+    )
+    item = parser.get_parsed_content("preprocessing")({"image": torch.rand(50, 41)})
+    item["pred"] = torch.zeros(4, 32, 32)
+    result = parser.get_parsed_content("postprocessing")(item)
+    assert result["pred"].shape == (1, 50, 41)
