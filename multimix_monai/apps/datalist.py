@@ -1,0 +1,194 @@
+"""Path of data, where a user begins: any mix of datasets becomes one datalist JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from multimix_monai.data import READERS, Case, Radiograph, read_mask
+from multimix_monai.data.datalist import Budget, build_datalist, write_datalist
+
+
+def datalist_command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="NAME=PATH with NAME one of jsrt, montgomery, shenzhen, kermany, nih, folder, or "
+            "the PATH of a plain folder; relative to --dataset-dir, or absolute below it.",
+        ),
+    ],
+    dataset_dir: Annotated[
+        Path, typer.Option(help="Folder that holds all sources; paths are stored relative to it.")
+    ] = Path(),
+    masks: Annotated[
+        str, typer.Option(help="Masks that training may see: a number or 'all'.")
+    ] = "all",
+    labels: Annotated[
+        str, typer.Option(help="Labels that training may see: a number or 'all'.")
+    ] = "all",
+    validation: Annotated[
+        float, typer.Option(help="Share of the training patients to validate on.")
+    ] = 0.1,
+    validation_masks: Annotated[
+        str, typer.Option(help="Masks that validation may see: a number or 'all'.")
+    ] = "all",
+    validation_labels: Annotated[
+        str, typer.Option(help="Labels that validation may see: a number or 'all'.")
+    ] = "all",
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE=N",
+            help="Hold back N patients of a source for the test; 0.2 is a share, 'all' is all. "
+            "Repeatable. Official test parts are always tested on.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Which masks and labels training sees; the parts stay the same.")
+    ] = 0,
+    split_seed: Annotated[
+        int, typer.Option(help="Which patients are in training, validation and test.")
+    ] = 0,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Open every file, leave out by name what is no good, and take patients with "
+            "pixel-identical images for one.",
+        ),
+    ] = False,
+    output: Annotated[Path, typer.Option(help="Datalist JSON to write.")] = Path("datalist.json"),
+) -> None:
+    """Write one datalist from datasets: parts by patient, budgets of masks and labels, counts."""
+    try:
+        cases = read_sources(sources, dataset_dir=dataset_dir)
+        digests = _check(cases) if check else None
+        datalist = build_datalist(
+            cases if digests is None else [case for case in cases if case.image in digests],
+            dataset_dir=dataset_dir,
+            test=dict(_test_amount(text) for text in test or []),
+            validation=validation,
+            training_budget=Budget(_count(masks, "--masks"), _count(labels, "--labels")),
+            validation_budget=Budget(
+                _count(validation_masks, "--validation-masks"),
+                _count(validation_labels, "--validation-labels"),
+            ),
+            seed=seed,
+            split_seed=split_seed,
+            digests=digests,
+        )
+        write_datalist(datalist, output)
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    _print_counts(datalist["counts"])
+    typer.echo(f"wrote {output}, content hash {datalist['content_hash'][:12]}")
+
+
+def read_sources(sources: Sequence[str], *, dataset_dir: Path) -> list[Case]:
+    """Cases of all sources; a bare path is a plain folder and named after its last part.
+
+    Raises:
+        ValueError: if dataset_dir does not exist, a name is no reader's, or two sources have the
+            same name, besides what the readers raise.
+    """
+    if not dataset_dir.is_dir():
+        raise ValueError(f"dataset_dir {dataset_dir} does not exist: set it with --dataset-dir")
+    cases: dict[str, list[Case]] = {}
+    for text in sources:
+        reader, path = _reader_and_path(text, dataset_dir)
+        name = reader if text.startswith(f"{reader}=") else path.resolve().name
+        if name in cases:
+            raise ValueError(f"two sources are named {name}: put them into folders of other names")
+        cases[name] = [replace(case, source=name) for case in READERS[reader](path)]
+    return [case for name in cases for case in cases[name]]
+
+
+def check_case(case: Case, read: Callable[[Path], Radiograph]) -> str:
+    """Read a case's files; returns a hash of the image's pixels.
+
+    Raises:
+        ValueError: if a file is unreadable or constant, or the mask is empty or of another size.
+    """
+    pixels = read(case.image).pixels
+    if case.mask:
+        mask = read_mask(case.mask)
+        if mask.shape != pixels.shape:
+            raise ValueError(
+                f"{case.mask[0]}: mask is {mask.shape[0]}x{mask.shape[1]} but the image is "
+                f"{pixels.shape[0]}x{pixels.shape[1]} (rows x columns): export both on one grid"
+            )
+        if not mask.any():
+            raise ValueError(f"{case.mask[0]}: mask has no lung: draw it, or remove the file")
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
+
+def _check(cases: Sequence[Case]) -> dict[Path, str]:
+    """Hashes of the good images; what is no good is printed."""
+    from rich.progress import track
+
+    from multimix_monai.transforms.load import read_radiograph
+
+    digests: dict[Path, str] = {}
+    problems = []
+    for case in track(cases, description="checking"):
+        try:
+            digests[case.image] = check_case(case, read_radiograph)
+        except ValueError as error:
+            problems.append(str(error))
+    for problem in problems:
+        typer.echo(f"left out: {problem}", err=True)
+    typer.echo(f"checked {len(cases)} cases, left out {len(problems)}")
+    if not digests:
+        raise ValueError("no case is left after the check: see the reasons above")
+    return digests
+
+
+def _reader_and_path(text: str, dataset_dir: Path) -> tuple[str, Path]:
+    name, separator, path = text.partition("=")
+    if separator and name in READERS:
+        return name, dataset_dir / path
+    if separator and not (dataset_dir / text).exists():
+        raise ValueError(f"no reader {name!r} for {text!r}: use one of {', '.join(READERS)}")
+    return "folder", dataset_dir / text
+
+
+def _test_amount(text: str) -> tuple[str, int | float]:
+    source, _, amount = text.rpartition("=")
+    try:
+        number = 1.0 if amount == "all" else float(amount) if "." in amount else int(amount)
+    except ValueError:
+        number = -1
+    if not source or number < 0:
+        raise ValueError(
+            f"--test is {text!r}; use SOURCE=N patients, SOURCE=0.2 as a share, or SOURCE=all"
+        )
+    return source, number
+
+
+def _count(text: str, option: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise ValueError(f"{option} is {text!r}; use a whole number or 'all'")
+    return int(text)
+
+
+def _print_counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("images", "masks", "label_0", "label_1", "unlabelled", "patients")
+    table = Table("part", "source")
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for part, sources in counts.items():
+        for source, count in sources.items():
+            table.add_row(part, source, *(str(count[column]) for column in columns))
+    Console().print(table)

@@ -1,0 +1,317 @@
+"""Path of data, from parts to the datalist JSON that every run reads.
+
+A datalist is {"description", "seed", "split_seed", "content_hash", "counts", "training",
+"validation", "test"}; paths are POSIX and relative to dataset_dir. What a budget withholds stays
+as `hidden_mask` and `hidden_label`, which only monitor pseudo-labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .case import Case
+from .keys import Keys
+from .splits import choose_labelled, choose_masked, hold_out, join_twins
+
+PARTS = ("training", "validation", "test")
+
+Item = dict[str, Any]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many cases of a part keep their mask and their label; None keeps all."""
+
+    masks: int | None = None
+    labels: int | None = None
+
+
+def build_datalist(
+    cases: Sequence[Case],
+    *,
+    dataset_dir: str | Path,
+    test: Mapping[str, int | float] | None = None,
+    validation: float = 0.1,
+    training_budget: Budget = Budget(),
+    validation_budget: Budget = Budget(),
+    seed: int = 0,
+    split_seed: int = 0,
+    digests: Mapping[Path, str] | None = None,
+) -> dict[str, Any]:
+    """Split cases by patient, apply the budgets, count and hash.
+
+    Args:
+        cases: of all sources.
+        dataset_dir: folder that holds every file.
+        test: patients of a source (int, or float as share) to test on, beside official test parts.
+        validation: share of the remaining patients to validate on.
+        training_budget: what training may see of masks and labels.
+        validation_budget: what validation may see; chosen by split_seed.
+        seed: of the training budget alone, so that runs of several seeds share their test.
+        split_seed: of the parts.
+        digests: hash of the pixels of each image file, if they were read: identical images of a
+            source then belong to one patient, and those of two sources to one part.
+
+    Raises:
+        ValueError: if a patient or an image is in two parts, a budget exceeds what there is, a
+            source of `test` is unknown, two cases have the same name, or a file is outside
+            dataset_dir.
+    """
+    known = join_twins(cases, digests) if digests else cases
+    parts = _parts(known, test=test or {}, validation=validation, split_seed=split_seed)
+    if digests:
+        _refuse_twins(parts, digests)
+    root = Path(os.path.abspath(dataset_dir))
+    items = {
+        part: _items(part, parts[part], root, budget=budget, seed=choice_seed)
+        for part, budget, choice_seed in (
+            ("training", training_budget, seed),
+            ("validation", validation_budget, split_seed),
+            ("test", Budget(), split_seed),
+        )
+    }
+    _refuse_repeated_cases(items)
+    refuse_patient_overlap(items)
+    return {
+        "description": f"MultiMix datalist of {', '.join(sorted({c.source for c in cases}))}",
+        "seed": seed,
+        "split_seed": split_seed,
+        "content_hash": content_hash(items, dataset_dir=root),
+        "counts": count_items(items),
+        **items,
+    }
+
+
+def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
+    """Write the JSON under a temporary name, then rename: a reader never sees half a file."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=target.parent, suffix=".tmp", delete=False, encoding="utf-8"
+    ) as file:
+        try:
+            json.dump(datalist, file, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, target)
+
+
+def load_datalist(path: str | Path, *, dataset_dir: str | Path) -> dict[str, list[Item]]:
+    """Items of each part with absolute paths; stops on the first thing that is wrong.
+
+    Raises:
+        ValueError: if dataset_dir or the JSON does not exist, the JSON is none or has an unknown
+            part, a patient is in two parts, or files are missing. Each message is one line.
+    """
+    root = Path(dataset_dir).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"dataset_dir {root} does not exist: set it with --dataset_dir")
+    stored = _read_json(Path(path))
+    parts = {name: value for name, value in stored.items() if isinstance(value, list)}
+    unknown = [name for name in parts if name not in PARTS]
+    if unknown or not parts:
+        raise ValueError(
+            f"{path}: has part {unknown[0] if unknown else None!r}; a datalist has "
+            f"{', '.join(PARTS)}: write it with `multimix datalist`"
+        )
+    items = {name: [dict(item) for item in parts.get(name, [])] for name in PARTS}
+    refuse_patient_overlap(items)
+    resolved = {
+        name: [_resolved(item, Path(os.path.abspath(root))) for item in part]
+        for name, part in items.items()
+    }
+    _refuse_missing_files(resolved, path)
+    if stored.get("content_hash") not in (None, content_hash(items, dataset_dir=root)):
+        _log.warning("%s: files have changed since the datalist was written", path)
+    return resolved
+
+
+def load_part(path: str | Path, part: str, *, dataset_dir: str | Path) -> list[Item]:
+    """Items of one part with absolute paths.
+
+    Raises:
+        ValueError: if the part is unknown, or as load_datalist.
+    """
+    if part not in PARTS:
+        raise ValueError(f"part is {part!r}; it must be one of {', '.join(PARTS)}")
+    return load_datalist(path, dataset_dir=dataset_dir)[part]
+
+
+def content_hash(parts: Mapping[str, Sequence[Item]], *, dataset_dir: str | Path) -> str:
+    """sha256 over the sorted items of all parts and the sizes of their files.
+
+    Sizes stand for the files' contents, so that it takes no reading: an exchanged file of the
+    same size is not noticed. The order of items and the place of dataset_dir do not matter.
+    """
+    lines = []
+    for part, items in parts.items():
+        for item in items:
+            sizes = [os.path.getsize(os.path.join(dataset_dir, file)) for file in _files(item)]
+            lines.append(json.dumps([part, item, sizes], sort_keys=True))
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def count_items(parts: Mapping[str, Sequence[Item]]) -> dict[str, dict[str, dict[str, int]]]:
+    """Images, visible masks and labels, and patients of each part and source."""
+    counts: dict[str, dict[str, dict[str, int]]] = {part: {} for part in parts}
+    for part, items in parts.items():
+        for source in sorted({item[Keys.SOURCE] for item in items}):
+            own = [item for item in items if item[Keys.SOURCE] == source]
+            labels = [item.get(Keys.LABEL) for item in own]
+            counts[part][source] = {
+                "images": len(own),
+                "masks": sum(Keys.MASK in item for item in own),
+                "label_0": labels.count(0),
+                "label_1": labels.count(1),
+                "unlabelled": labels.count(None),
+                "patients": len({item[Keys.PATIENT] for item in own}),
+            }
+    return counts
+
+
+def refuse_patient_overlap(parts: Mapping[str, Sequence[Item]]) -> None:
+    """Raise ValueError where a patient is in two parts, naming the patient and the files."""
+    first: dict[tuple[str, str], tuple[str, str]] = {}
+    for part, items in parts.items():
+        for item in items:
+            name = item.get(Keys.PATIENT) or item.get(Keys.CASE) or item[Keys.IMAGE]
+            patient = (str(item.get(Keys.SOURCE)), str(name))
+            other, file = first.setdefault(patient, (part, item[Keys.IMAGE]))
+            if other != part:
+                raise ValueError(
+                    f"patient {patient[1]} of {patient[0]} is in {other} ({file}) and {part} "
+                    f"({item[Keys.IMAGE]}): a patient may be in one part only; correct the "
+                    "patient keys, or remove one of the files"
+                )
+
+
+def _parts(
+    cases: Sequence[Case], *, test: Mapping[str, int | float], validation: float, split_seed: int
+) -> dict[str, list[Case]]:
+    sources = sorted({case.source for case in cases})
+    tested = [case for case in cases if case.part == "test"]
+    pool = [case for case in cases if case.part != "test"]
+    for source, amount in test.items():
+        if source not in sources:
+            raise ValueError(f"no source {source!r} to test on; there are {', '.join(sources)}")
+        own = [case for case in pool if case.source == source]
+        try:
+            _, held = hold_out(own, amount, seed=split_seed)
+        except ValueError as error:
+            raise ValueError(f"test {source}: {error}") from error
+        names = {case.case for case in held}
+        pool = [case for case in pool if case.source != source or case.case not in names]
+        tested += held
+    training, validated = hold_out(pool, float(validation), seed=split_seed)
+    return {"training": training, "validation": validated, "test": tested}
+
+
+def _items(
+    part: str, cases: Sequence[Case], root: Path, *, budget: Budget, seed: int
+) -> list[Item]:
+    try:
+        masked = choose_masked(cases, budget.masks, seed=seed)
+        labelled = choose_labelled(cases, budget.labels, seed=seed)
+    except ValueError as error:
+        raise ValueError(f"{part}: {error}") from error
+    ordered = sorted(cases, key=lambda case: (case.source, case.case))
+    return [_item(case, root, masked=case in masked, labelled=case in labelled) for case in ordered]
+
+
+def _item(case: Case, root: Path, *, masked: bool, labelled: bool) -> Item:
+    item: Item = {
+        Keys.CASE: case.case,
+        Keys.IMAGE: _relative(case.image, root),
+        Keys.SOURCE: case.source,
+        Keys.PATIENT: case.patient or case.case,
+    }
+    if case.mask:
+        key = Keys.MASK if masked else Keys.HIDDEN_MASK
+        item[key] = [_relative(file, root) for file in case.mask]
+    if case.label is not None:
+        item[Keys.LABEL if labelled else Keys.HIDDEN_LABEL] = case.label
+    return item
+
+
+def _relative(file: Path, root: Path) -> str:
+    absolute = Path(os.path.abspath(file))
+    if not absolute.is_relative_to(root):
+        raise ValueError(
+            f"{file} is not below dataset_dir {root}: choose a dataset_dir that holds all sources"
+        )
+    return absolute.relative_to(root).as_posix()
+
+
+def _refuse_twins(parts: Mapping[str, Sequence[Case]], digests: Mapping[Path, str]) -> None:
+    first: dict[str, tuple[str, Case]] = {}
+    for part, case in ((part, case) for part, cases in parts.items() for case in cases):
+        other, twin = first.setdefault(digests[case.image], (part, case))
+        if other != part:
+            raise ValueError(
+                f"{twin.image} of patient {twin.patient or twin.case} in {other} and {case.image} "
+                f"of patient {case.patient or case.case} in {part} are the same picture: remove "
+                "one of the files"
+            )
+
+
+def _refuse_repeated_cases(parts: Mapping[str, Sequence[Item]]) -> None:
+    first: dict[tuple[str, str], str] = {}
+    for item in (item for items in parts.values() for item in items):
+        name = (item[Keys.SOURCE], item[Keys.CASE])
+        if name in first:
+            raise ValueError(
+                f"two cases of {name[0]} are named {name[1]}: {first[name]} and "
+                f"{item[Keys.IMAGE]}: rename one, or give the sources different names"
+            )
+        first[name] = item[Keys.IMAGE]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"datalist {path} does not exist: write it with `multimix datalist`")
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is no JSON ({error}): write it with `multimix datalist`"
+        ) from error
+    if not isinstance(stored, dict):
+        raise ValueError(f"{path} is no datalist: write it with `multimix datalist`")
+    return stored
+
+
+def _files(item: Item) -> list[str]:
+    return [item[Keys.IMAGE], *item.get(Keys.MASK, []), *item.get(Keys.HIDDEN_MASK, [])]
+
+
+def _resolved(item: Item, root: Path) -> Item:
+    paths: Item = {Keys.IMAGE: os.path.join(root, item[Keys.IMAGE])}
+    for key in (Keys.MASK, Keys.HIDDEN_MASK):
+        if key in item:
+            paths[key] = [os.path.join(root, file) for file in item[key]]
+    return item | paths
+
+
+def _refuse_missing_files(parts: Mapping[str, Sequence[Item]], path: str | Path) -> None:
+    files = (file for items in parts.values() for item in items for file in _files(item))
+    missing = [file for file in files if not os.path.isfile(file)]
+    if missing:
+        raise ValueError(
+            f"{path}: {len(missing)} files are missing, such as {', '.join(missing[:3])}: set "
+            "--dataset_dir to the folder that the datalist was made from"
+        )
