@@ -19,6 +19,7 @@ SIZE = 256
 SEED = 0
 MASKS = 10
 LABELS = 20
+TEST_SHARE = 0.2
 CONFIGS = "bundle/configs"
 # What a short run overrides in train.json; the keys are those of the config.
 TRAIN_OVERRIDES: dict[str, object] = {
@@ -48,14 +49,14 @@ def commands() -> list[tuple[str, list[str]]]:
     data, datalist, predictions = f"{DEMO}/data", f"{DEMO}/datalist.json", f"{DEMO}/predictions"
     train, evaluate = f"{CONFIGS}/train.json", f"{CONFIGS}/evaluate.json"
     synth = ["multimix", "synth", data, "--cases", CASES, "--size", SIZE, "--seed", SEED]
-    budget = ["--masks", MASKS, "--labels", LABELS, "--seed", SEED, "--output", datalist]
+    budget = ["--masks", MASKS, "--labels", LABELS, "--test", f"data={TEST_SHARE}", "--seed", SEED]
     both = f"['{train}','{evaluate}']"
     predict = ["multimix", "predict", f"{data}/dicom", "--output", predictions, *PREDICT_OPTIONS]
     steps: list[tuple[str, list]] = [
         (f"Draw {CASES} synthetic radiographs", synth),
         (
             f"Keep {MASKS} masks and {LABELS} labels, hide the others",
-            ["multimix", "datalist", f"folder:{data}", *budget],
+            ["multimix", "datalist", ".", "--dataset-dir", data, *budget, "--output", datalist],
         ),
         ("Train", bundle_run("training", train, TRAIN_OVERRIDES)),
         ("Evaluate on the test cases", bundle_run("evaluating", both, EVALUATE_OVERRIDES)),

@@ -1,0 +1,1 @@
+"""After losses on the path of data: trainer, evaluator and inferer."""

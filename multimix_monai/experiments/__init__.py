@@ -1,0 +1,1 @@
+"""After metrics on the path of data: label-budget tables and ablations."""
