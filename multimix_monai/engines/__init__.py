@@ -1,1 +1,27 @@
-"""After losses on the path of data: trainer, evaluator and inferer."""
+"""Engines: streams of cases, recipes, the trainer and the evaluator."""
+
+from multimix_monai.engines.default_recipe import DefaultRecipe
+from multimix_monai.engines.evaluator import CaseDataset, MultiMixEvaluator, collate_cases
+from multimix_monai.engines.inferer import PackingInferer
+from multimix_monai.engines.paper_recipe import PaperRecipe
+from multimix_monai.engines.precision import supports_bf16
+from multimix_monai.engines.schedule import step_decay, warmup_cosine
+from multimix_monai.engines.streams import StepSampler, StreamDataset
+from multimix_monai.engines.teacher import Teacher
+from multimix_monai.engines.trainer import MultiMixTrainer
+
+__all__ = [
+    "CaseDataset",
+    "DefaultRecipe",
+    "MultiMixEvaluator",
+    "MultiMixTrainer",
+    "PackingInferer",
+    "PaperRecipe",
+    "StepSampler",
+    "StreamDataset",
+    "Teacher",
+    "collate_cases",
+    "step_decay",
+    "supports_bf16",
+    "warmup_cosine",
+]

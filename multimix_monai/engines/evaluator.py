@@ -1,0 +1,103 @@
+"""Engines: the evaluator, MONAI's SupervisedEvaluator for cases of any size, some of them unreadable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from monai.engines import SupervisedEvaluator
+from monai.engines.utils import IterationEvents
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from multimix_monai.data.images import ImageError, read_mask
+from multimix_monai.data.keys import Keys
+
+logger = logging.getLogger(__name__)
+ERROR = "error"  # of a case that could not be read, in place of its image
+
+
+class CaseDataset(Dataset):
+    """Cases -> preprocessed cases; one that cannot be read carries its error instead of an image.
+
+    Args:
+        data: items with an `image` path.
+        transform: the preprocessing.
+    """
+
+    def __init__(self, data: Sequence[dict], transform: Callable[[dict], dict]) -> None:
+        self.data = data
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        case = dict(self.data[index])
+        try:
+            return self.transform(case)
+        except (ValueError, OSError) as error:
+            return {**case, ERROR: error}
+
+
+def collate_cases(cases: list[dict]) -> list[dict]:
+    """A batch is the list of its cases: they keep their own sizes, truths and origins."""
+    return cases
+
+
+class MultiMixEvaluator(SupervisedEvaluator):
+    """SupervisedEvaluator over lists of cases; metrics see masks on each image's own grid.
+
+    A case with an error goes to `refused` and to the log; the others of its batch go on. A case's mask, if it has
+    one, is read from its files on the image's own grid and never resampled.
+
+    Args:
+        **workflow: as of SupervisedEvaluator; `postprocessing` inverts the preprocessing.
+    """
+
+    def __init__(self, **workflow: Any) -> None:
+        super().__init__(**{"decollate": False, **workflow})
+        self.refused: list[dict] = []
+
+    def _iteration(self, engine: Engine, batchdata: list[dict]) -> list[dict]:
+        good = [case for case in batchdata if ERROR not in case]
+        for case in batchdata:
+            if ERROR in case:
+                logger.error(f"left out: {case[ERROR]}")
+                self.refused.append(case)
+        self.state.batch, self.state.output = good, []
+        if good:
+            images = torch.stack([plain_image(case) for case in good]).to(self.state.device)
+            predictions = self._predict(images)
+            self.state.output = [
+                with_truth({**case, Keys.PRED: p}) for case, p in zip(good, predictions)
+            ]
+        self.fire_event(IterationEvents.FORWARD_COMPLETED)
+        self.fire_event(IterationEvents.MODEL_COMPLETED)
+        return self.state.output
+
+    def _predict(self, images: Tensor) -> Tensor:
+        self.network.eval()
+        with torch.inference_mode():
+            return self.inferer(images, self.network).float().cpu()
+
+
+def plain_image(case: dict) -> Tensor:
+    """A case's preprocessed image without metadata, (1, S, S)."""
+    image = case[Keys.IMAGE]
+    return image.as_tensor() if hasattr(image, "as_tensor") else image
+
+
+def with_truth(case: dict) -> dict:
+    """The case with its mask read, (1, H, W) uint8 on the image's own grid, if it has one."""
+    paths = case.get(Keys.MASK)
+    if isinstance(paths, (list, tuple, str)) and paths:
+        truth = read_mask([paths] if isinstance(paths, str) else list(paths))
+        case[Keys.MASK] = torch.from_numpy(truth)[None]
+    return case
+
+
+__all__ = ["CaseDataset", "ImageError", "MultiMixEvaluator", "collate_cases"]

@@ -1,0 +1,93 @@
+"""Engines: the published recipe, its defects repaired."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from monai.losses import DiceLoss
+from torch import nn
+
+from multimix_monai.data.keys import Keys
+from multimix_monai.engines import streams as s
+from multimix_monai.engines.recipe import (
+    Batch,
+    Recipe,
+    Terms,
+    images_of,
+    joint_forward,
+    pseudo_label_monitors,
+)
+from multimix_monai.engines.teacher import Teacher
+from multimix_monai.losses import MaskDivergenceLoss, PseudoLabelLoss
+
+
+class PaperRecipe(Recipe):
+    """L = CE(C_l) + λ pseudo-labels(C_u) + α Dice(S_l) + β KL(S_l || S_u).
+
+    Args:
+        threshold_prob: t, least probability of a pseudo-label.
+        pseudo_label_weight: λ.
+        dice_weight: α; the paper takes 5 for small and 1 for large label sets.
+        divergence_weight: β.
+
+    Source: MultiMix (arXiv 2110.13185), equations 1 to 6 and section 4.2.
+    Differs: the divergence is that of Bernoulli variables (published: identically 0); pseudo-labels come from a
+        pass without dropout; each case gives its own weak and strong view, freshly shuffled and augmented.
+    """
+
+    def __init__(
+        self,
+        threshold_prob: float = 0.7,
+        pseudo_label_weight: float = 0.25,
+        dice_weight: float = 5.0,
+        divergence_weight: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.pseudo_label_loss = PseudoLabelLoss(threshold_prob)
+        self.divergence_loss = MaskDivergenceLoss()
+        self.dice_loss = DiceLoss(sigmoid=True)
+        self.pseudo_label_weight = pseudo_label_weight
+        self.dice_weight = dice_weight
+        self.divergence_weight = divergence_weight
+
+    def forward(self, network: nn.Module, teacher: Teacher, batch: Batch, progress: float) -> Terms:
+        """The terms of a step, for the streams that the batch has."""
+        out = joint_forward(
+            network,
+            decoded=images_of(
+                batch, {s.MASK_LABELLED: Keys.IMAGE, s.MASK_UNLABELLED: Keys.IMAGE_WEAK}
+            ),
+            classified=images_of(
+                batch, {s.LABEL_LABELLED: Keys.IMAGE, s.LABEL_UNLABELLED: Keys.IMAGE_STRONG}
+            ),
+        )
+        terms = Terms()
+        if s.LABEL_LABELLED in batch:
+            terms.losses["class"] = F.cross_entropy(
+                out.class_logits[s.LABEL_LABELLED], batch[s.LABEL_LABELLED][Keys.LABEL]
+            )
+        if s.LABEL_UNLABELLED in batch:
+            self._add_pseudo_labels(terms, teacher, batch, out.class_logits[s.LABEL_UNLABELLED])
+        if s.MASK_LABELLED in batch:
+            truth = batch[s.MASK_LABELLED][Keys.MASK]
+            dice = self.dice_loss(out.seg_logits[s.MASK_LABELLED], truth)
+            terms.losses["dice"] = self.dice_weight * dice
+        if s.MASK_LABELLED in batch and s.MASK_UNLABELLED in batch:
+            divergence = self.divergence_loss(
+                out.seg_logits[s.MASK_LABELLED], out.seg_logits[s.MASK_UNLABELLED]
+            )
+            terms.losses["divergence"] = self.divergence_weight * divergence
+        return terms
+
+    def _add_pseudo_labels(
+        self, terms: Terms, teacher: Teacher, batch: Batch, strong_logits: torch.Tensor
+    ) -> None:
+        cases = batch[s.LABEL_UNLABELLED]
+        weak = teacher.predict(cases[Keys.IMAGE_WEAK], decode_first=0).class_logits.float()
+        probs = weak.softmax(dim=1)
+        terms.losses["pseudo_label"] = self.pseudo_label_weight * self.pseudo_label_loss(
+            strong_logits, probs
+        )
+        terms.monitors |= pseudo_label_monitors(
+            probs, cases[Keys.HIDDEN_LABEL], threshold_prob=self.pseudo_label_loss.threshold_prob
+        )

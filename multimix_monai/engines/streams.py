@@ -1,0 +1,190 @@
+"""Engines, first stop: four endless streams of cases, one batch of each a step.
+
+What a step holds depends on the seed and the step's number alone, not on what was drawn before: a resumed run
+goes on with the very cases, order and augmentations of an uninterrupted one, with any number of workers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torch.utils.data.distributed import DistributedSampler
+
+from multimix_monai.data.images import ImageError
+from multimix_monai.data.keys import Keys
+
+logger = logging.getLogger(__name__)
+
+MASK_LABELLED = "mask_labelled"  # S_l
+MASK_UNLABELLED = "mask_unlabelled"  # S_u
+LABEL_LABELLED = "label_labelled"  # C_l
+LABEL_UNLABELLED = "label_unlabelled"  # C_u
+STREAMS = (MASK_LABELLED, MASK_UNLABELLED, LABEL_LABELLED, LABEL_UNLABELLED)
+POOLS = ("same_source", "all")
+UNKNOWN_LABEL = -1
+
+
+def split_streams(cases: Sequence[dict], *, unlabelled_pool: str) -> dict[str, list[dict]]:
+    """Which cases each stream draws from.
+
+    Args:
+        cases: items of the datalist's training part.
+        unlabelled_pool: a stream without annotation takes cases of "all" sources, or only of the
+            "same_source" as the annotated ones; where that leaves nothing, of all.
+
+    Raises:
+        ValueError: unlabelled_pool is unknown, or no case has a mask or a label.
+    """
+    if unlabelled_pool not in POOLS:
+        raise ValueError(f"unlabelled_pool is {unlabelled_pool!r}: use one of {POOLS}")
+    if not any(Keys.MASK in c or Keys.LABEL in c for c in cases):
+        raise ValueError(
+            f"none of {len(cases)} training cases has a mask or a label: nothing to learn from; "
+            "annotate a few, then write the datalist again"
+        )
+    pools: dict[str, list[dict]] = {}
+    for key, labelled, unlabelled in (
+        (Keys.MASK, MASK_LABELLED, MASK_UNLABELLED),
+        (Keys.LABEL, LABEL_LABELLED, LABEL_UNLABELLED),
+    ):
+        pools[labelled] = [c for c in cases if key in c]
+        rest = [c for c in cases if key not in c]
+        sources = {c.get(Keys.SOURCE) for c in pools[labelled]}
+        near = [c for c in rest if c.get(Keys.SOURCE) in sources]
+        pools[unlabelled] = near if near and unlabelled_pool == "same_source" else rest
+    return pools
+
+
+class StreamDataset(Dataset):
+    """Step number -> a dictionary with a collated batch of every stream that has cases.
+
+    Args:
+        data: items of the datalist's training part.
+        preprocessing: deterministic, from a case to `image` and `mask`; its results are kept in memory.
+        views: stream name -> random MONAI transform of a preprocessed case.
+        batch_sizes: stream name -> cases a step; 0 leaves the stream out.
+        seed: of order and augmentation.
+        unlabelled_pool: see `split_streams`.
+        cache_gib: memory for preprocessed cases, of each worker.
+
+    A case that cannot be read is named in the log and replaced by the next of its stream.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict],
+        preprocessing: Callable[[dict], dict],
+        views: dict[str, Any],
+        batch_sizes: dict[str, int],
+        *,
+        seed: int = 0,
+        unlabelled_pool: str = "same_source",
+        cache_gib: float = 4.0,
+    ) -> None:
+        pools = split_streams(data, unlabelled_pool=unlabelled_pool)
+        self.preprocessing = preprocessing
+        self.views = views
+        self.seed = seed
+        self.pools = {name: pools[name] for name in STREAMS if pools[name] and batch_sizes[name]}
+        self.batch_sizes = {name: batch_sizes[name] for name in self.pools}
+        self.cache_bytes = int(cache_gib * 2**30)
+        self.cache: dict[str, dict] = {}
+        self.unreadable: set[str] = set()
+        self._log_pools(batch_sizes)
+
+    def _log_pools(self, batch_sizes: dict[str, int]) -> None:
+        for name in STREAMS:
+            if name in self.pools:
+                logger.info(f"stream {name}: {len(self.pools[name])} cases, {batch_sizes[name]} a step")
+            else:
+                why = "switched off" if batch_sizes[name] == 0 else "no such cases"
+                logger.warning(f"stream {name}: {why}; training what is left")
+
+    def __getitem__(self, step: int) -> dict[str, dict[str, Tensor]]:
+        return {name: self._batch(name, step) for name in self.pools}
+
+    def _batch(self, name: str, step: int) -> dict[str, Tensor]:
+        size = self.batch_sizes[name]
+        return collate([self._view(name, position) for position in range(step * size, (step + 1) * size)])
+
+    def _view(self, name: str, position: int) -> dict:
+        pool, stream = self.pools[name], STREAMS.index(name)
+        for attempt in range(len(pool)):
+            order = shuffled(len(pool), seed=self.seed, stream=stream, turn=(position + attempt) // len(pool))
+            item = self._preprocessed(pool[order[(position + attempt) % len(pool)]])
+            if item is not None:
+                view = self.views[name]
+                view.set_random_state(seed=derive_seed(self.seed, stream, position))
+                return view(item)
+        raise ValueError(f"none of the {len(pool)} images of stream {name} can be read")
+
+    def _preprocessed(self, case: dict) -> dict | None:
+        name = case[Keys.IMAGE]
+        if name in self.unreadable:
+            return None
+        if name in self.cache:
+            return dict(self.cache[name])
+        try:
+            item = self.preprocessing(case)
+        except (ImageError, OSError) as error:
+            logger.error(f"left out of training: {error}")
+            self.unreadable.add(name)
+            return None
+        item = {k: plain(v) for k, v in item.items()}
+        if (len(self.cache) + 1) * item[Keys.IMAGE].nbytes < self.cache_bytes:
+            self.cache[name] = item
+        return dict(item)
+
+
+def plain(value: Any) -> Any:
+    """Without MONAI's metadata, which training never reads."""
+    return value.as_tensor() if hasattr(value, "as_tensor") else value
+
+
+def derive_seed(*parts: int) -> int:
+    """One 32-bit seed of several numbers, so that neighbours share nothing."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def shuffled(n: int, *, seed: int, stream: int, turn: int) -> np.ndarray:
+    """The order of a stream's n cases in its so many-th turn, a permutation (n,)."""
+    return np.random.default_rng([seed, stream, turn]).permutation(n)
+
+
+def collate(views: Sequence[dict]) -> dict[str, Tensor]:
+    """Images and masks -> (B, 1, S, S); labels -> int64 (B,), unknown ones -1."""
+    batch = {}
+    for key in (Keys.IMAGE, Keys.MASK, Keys.IMAGE_WEAK, Keys.IMAGE_STRONG):
+        if key in views[0]:
+            batch[key] = torch.stack([v[key] for v in views])
+    for key in (Keys.LABEL, Keys.HIDDEN_LABEL):
+        batch[key] = torch.tensor([v.get(key, UNKNOWN_LABEL) for v in views])
+    return batch
+
+
+class StepSampler(DistributedSampler):
+    """Step numbers of an epoch; of several processes each takes its own.
+
+    MONAI's workflow tells a DistributedSampler its epoch, 1 the first.
+    """
+
+    def __init__(self, *, steps_per_epoch: int) -> None:
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.num_replicas = torch.distributed.get_world_size() if distributed else 1
+        self.rank = torch.distributed.get_rank() if distributed else 0
+        self.steps_per_epoch = steps_per_epoch
+        self.epoch = 1
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        start = (self.epoch - 1) * self.steps_per_epoch
+        steps = range(start, start + self.steps_per_epoch)
+        return iter([step * self.num_replicas + self.rank for step in steps])

@@ -1,0 +1,67 @@
+"""Network, first stop: the convolution block, and what of it the saliency needs to run backwards."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2  # of LeakyReLU
+EPS = 1e-5  # of InstanceNorm
+
+
+class Layer(NamedTuple):
+    """One normalised convolution on the way forward: what its derivative needs."""
+
+    weight: Tensor  # (out, in, 3, 3)
+    normed: Tensor  # (B, out, H, W), zero mean and unit variance per image and channel
+    inv_std: Tensor  # (B, out, 1, 1)
+
+
+class BlockRecord(NamedTuple):
+    """A block on the way forward; dropout_scale is 0 or 1 / (1 - p), None where dropout is off."""
+
+    layers: tuple[Layer, Layer]
+    dropout_scale: Tensor | None
+
+
+def inverse_std(x: Tensor) -> Tensor:
+    """1 / sqrt(variance + eps) of every image and channel. x: (B, C, H, W) -> (B, C, 1, 1)."""
+    return torch.rsqrt(x.detach().float().var(dim=(2, 3), correction=0, keepdim=True) + EPS)
+
+
+class ConvBlock(nn.Module):
+    """(conv 3x3, InstanceNorm without affine, LeakyReLU 0.2) twice, then dropout.
+
+    Source: MultiMix (arXiv 2110.13185), section 3; design of the published code.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, dropout_prob: float = 0.25) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        self.dropout_prob = dropout_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, in, H, W) -> (B, out, H, W)."""
+        for conv in (self.conv1, self.conv2):
+            x = F.leaky_relu(F.instance_norm(conv(x), eps=EPS), SLOPE)
+        return F.dropout(x, self.dropout_prob, self.training)
+
+    def forward_recorded(
+        self, x: Tensor, *, keep: int, dropout: bool
+    ) -> tuple[Tensor, BlockRecord]:
+        """The same, with a record of the first `keep` images; dropout only if asked for."""
+        layers = []
+        for conv in (self.conv1, self.conv2):
+            x = conv(x)
+            normed = F.instance_norm(x, eps=EPS)
+            layers.append(Layer(conv.weight, normed[:keep], inverse_std(x[:keep])))
+            x = F.leaky_relu(normed, SLOPE)
+        scale = None
+        if dropout and self.dropout_prob > 0:
+            scale = F.dropout(torch.ones_like(x), self.dropout_prob)
+            x, scale = x * scale, scale[:keep]
+        return x, BlockRecord((layers[0], layers[1]), scale)

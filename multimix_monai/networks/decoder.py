@@ -1,0 +1,56 @@
+"""Network, fourth stop: the decoder, from features and the saliency bridge to the mask's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from multimix_monai.networks.blocks import ConvBlock
+
+BRIDGE_SCALE = 8  # the first stage of the decoder works at an eighth of the image's size
+
+
+def bridge(image: Tensor, saliency: Tensor) -> Tensor:
+    """Image and saliency side by side, averaged down by 8. (B, C, H, W) -> (B, C + 1, H/8, W/8).
+
+    Source: MultiMix (arXiv 2110.13185), section 3.2, "saliency bridge".
+    Differs: the published code picks every eighth pixel; a mean keeps what lies between them.
+    """
+    return F.avg_pool2d(torch.cat([image, saliency], dim=1), BRIDGE_SCALE)
+
+
+class Decoder(nn.Module):
+    """Bilinear x2, concatenate the skip (first stage: the bridge too), block; at last a 1x1 conv.
+
+    Differs: upsampling does not align corners, so that a pixel keeps its place at every size.
+    """
+
+    def __init__(
+        self, bridge_channels: int, mask_channels: int, *, widths: Sequence[int], dropout_prob: float
+    ) -> None:
+        super().__init__()
+        skips = list(widths[-2::-1])
+        below = list(widths[:0:-1])
+        extra = [bridge_channels] + [0] * (len(skips) - 1)
+        self.blocks = nn.ModuleList(
+            ConvBlock(b + s + e, s, dropout_prob=dropout_prob)
+            for b, s, e in zip(below, skips, extra)
+        )
+        self.head = nn.Conv2d(widths[0], mask_channels, kernel_size=1)
+        # The published network carries a second head that nothing calls. It stays, frozen, so that the
+        # parameter count is the published one and published checkpoints have a place for every tensor.
+        self.unused_head = nn.Conv2d(widths[0] + 1, mask_channels, kernel_size=1)
+        self.unused_head.requires_grad_(False)
+
+    def forward(self, features: Sequence[Tensor], bridge: Tensor) -> Tensor:
+        """features: of the encoder, finest first; bridge: (B, C, H/8, W/8) -> mask logits (B, M, H, W)."""
+        x = features[-1]
+        extras: list[Tensor] = [bridge]
+        for block, skip in zip(self.blocks, features[-2::-1]):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = block(torch.cat([x, skip, *extras], dim=1))
+            extras = []
+        return self.head(x)

@@ -1,0 +1,64 @@
+"""Network, second stop: the shared encoder, which classifies the image and hands its features on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from multimix_monai.networks.blocks import BlockRecord, ConvBlock
+
+
+class Stage(NamedTuple):
+    """One block and its pooling on the way forward."""
+
+    block: BlockRecord
+    pool_indices: Tensor  # (B, C, H / 2, W / 2), flat positions of each window's first maximum
+    size: tuple[int, int]  # (H, W) before pooling
+
+
+class Encoded(NamedTuple):
+    """What the encoder knows of a batch."""
+
+    features: tuple[Tensor, ...]  # the output of each block before its pooling, finest first
+    class_logits: Tensor  # (B, classes)
+    stages: tuple[Stage, ...] | None  # only where a record was asked for
+
+
+class Encoder(nn.Module):
+    """Blocks with max-pooling by 2 after each; global average of the last pool; linear to classes."""
+
+    def __init__(
+        self, in_channels: int, num_classes: int, *, widths: Sequence[int], dropout_prob: float
+    ) -> None:
+        super().__init__()
+        channels = [in_channels, *widths]
+        self.blocks = nn.ModuleList(
+            ConvBlock(i, o, dropout_prob=dropout_prob) for i, o in zip(channels, widths)
+        )
+        self.classifier = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, x: Tensor) -> Encoded:
+        """x: (B, in_channels, H, W) -> features and class logits."""
+        features = []
+        for block in self.blocks:
+            x = block(x)
+            features.append(x)
+            x = F.max_pool2d(x, 2)
+        return Encoded(tuple(features), self.classify(x), None)
+
+    def forward_recorded(self, x: Tensor, *, keep: int, dropout: bool) -> Encoded:
+        """The same with a record of the first `keep` images, along which `saliency` runs back."""
+        features, stages = [], []
+        for block in self.blocks:
+            x, record = block.forward_recorded(x, keep=keep, dropout=dropout)
+            features.append(x)
+            x, indices = F.max_pool2d(x, 2, return_indices=True)
+            stages.append(Stage(record, indices[:keep], (x.shape[2] * 2, x.shape[3] * 2)))
+        return Encoded(tuple(features), self.classify(x), tuple(stages))
+
+    def classify(self, pooled: Tensor) -> Tensor:
+        """The last pooled features, (B, widths[-1], h, w) -> class logits (B, classes)."""
+        return self.classifier(pooled.mean(dim=(2, 3)))

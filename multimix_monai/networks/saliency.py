@@ -1,0 +1,75 @@
+"""Network, third stop: where the image made the winning class score, without autograd.
+
+The encoder is a short chain, so its vector-Jacobian product is written out. Nothing here needs a graph: the
+saliency works under no_grad and inference_mode, leaves no gradients behind, and can be exported.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multimix_monai.networks.blocks import SLOPE, BlockRecord, Layer
+from multimix_monai.networks.encoder import Encoded, Stage
+
+
+def saliency(encoded: Encoded, *, classifier_weight: Tensor) -> Tensor:
+    """Absolute gradient of the winning class logit by the input, s = |d max_k z_k / d x|.
+
+    Args:
+        encoded: of `Encoder.forward_recorded` with B images of (C, H, W) kept.
+        classifier_weight: (classes, widths[-1]).
+
+    Returns:
+        (B, 1, H, W), at least 0, without gradient; over several input channels the largest.
+
+    Source: MultiMix (arXiv 2110.13185), section 3.2; Simonyan et al. 2013 (arXiv 1312.6034), section 3.1.
+    Differs: an explicit vector-Jacobian product instead of a backward pass through the live graph.
+    """
+    if encoded.stages is None:
+        raise ValueError("saliency needs a record of the pass: call Encoder.forward_recorded")
+    with torch.no_grad():
+        grad = classifier_gradient(encoded, classifier_weight.detach())
+        for stage in reversed(encoded.stages):
+            grad = block_gradient(unpool(grad, stage), stage.block)
+        return grad.abs().amax(dim=1, keepdim=True)
+
+
+def classifier_gradient(encoded: Encoded, weight: Tensor) -> Tensor:
+    """The winning class' row, spread over the area that was averaged -> (B, widths[-1], h, w)."""
+    pooled = encoded.stages[-1].pool_indices  # type: ignore[index]
+    winner = weight[encoded.class_logits[: pooled.shape[0]].argmax(dim=1)]
+    area = pooled.shape[2] * pooled.shape[3]
+    return (winner / area)[:, :, None, None].expand_as(pooled)
+
+
+def unpool(grad: Tensor, stage: Stage) -> Tensor:
+    """The gradient goes to the first maximum of each window. (B, C, h, w) -> (B, C, H, W)."""
+    height, width = stage.size
+    flat = grad.new_zeros(grad.shape[0], grad.shape[1], height * width)
+    flat = flat.scatter(2, stage.pool_indices.flatten(2), grad.flatten(2))
+    return flat.unflatten(2, (height, width))
+
+
+def block_gradient(grad: Tensor, record: BlockRecord) -> Tensor:
+    """Back through dropout and both layers of a block. (B, out, H, W) -> (B, in, H, W)."""
+    if record.dropout_scale is not None:
+        grad = grad * record.dropout_scale
+    for layer in reversed(record.layers):
+        grad = layer_gradient(grad, layer)
+    return grad
+
+
+def layer_gradient(grad: Tensor, layer: Layer) -> Tensor:
+    """Back through LeakyReLU, InstanceNorm and the convolution."""
+    grad = torch.where(layer.normed > 0, grad, SLOPE * grad)
+    grad = norm_gradient(grad, layer.normed, layer.inv_std)
+    return F.conv_transpose2d(grad, layer.weight, padding=1)
+
+
+def norm_gradient(grad: Tensor, normed: Tensor, inv_std: Tensor) -> Tensor:
+    """Gradient of InstanceNorm by its input: inv_std (g - mean(g) - x̂ mean(g x̂))."""
+    mean = grad.mean(dim=(2, 3), keepdim=True)
+    projection = (grad * normed).mean(dim=(2, 3), keepdim=True)
+    return inv_std * (grad - mean - normed * projection)
