@@ -1,1 +1,17 @@
-"""After engines on the path of data: what hangs on an engine, from metrics to checkpoints."""
+"""Handlers: what hangs on an engine: checkpoints, metrics, progress, pictures."""
+
+from multimix_monai.handlers.checkpoints import Checkpoints, load_weights
+from multimix_monai.handlers.progress import Progress, ScoreLog
+from multimix_monai.handlers.tensorboard import TensorBoardTerms
+from multimix_monai.handlers.validation_metrics import KnownAUC, KnownMeanDice, MeanOfMetrics
+
+__all__ = [
+    "Checkpoints",
+    "KnownAUC",
+    "KnownMeanDice",
+    "MeanOfMetrics",
+    "Progress",
+    "ScoreLog",
+    "TensorBoardTerms",
+    "load_weights",
+]

@@ -1,0 +1,192 @@
+"""Handlers: checkpoints that survive a kill, hold plain data only, and from which training goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from multimix_monai.engines.trainer import process_rank
+
+logger = logging.getLogger(__name__)
+
+LAST = "last.pt"  # everything that training goes on from
+BEST = "model.pt"  # the best weights by validation, a plain state dict
+NO_SCORE = float("-inf")
+
+
+class Stateful(Protocol):
+    """What has a state to save."""
+
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def load_state_dict(self, state_dict: Any) -> Any: ...  # noqa: D102
+
+
+def save_atomically(state: dict[str, Any], path: Path) -> None:
+    """Write under a temporary name, then rename: whatever happens, `path` is whole.
+
+    Raises:
+        OSError: the disk is full or not writable; names the file, the one before stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(
+            f"cannot write checkpoint {path}: {error}; the one before is intact: free space or "
+            "choose another --ckpt_dir, and run the same command again to go on"
+        ) from error
+
+
+def load_checkpoint(path: Path | str) -> dict[str, Any]:
+    """Read a checkpoint with weights_only=True, to the CPU.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: the file is no checkpoint, cut short, or holds code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"checkpoint {path} does not exist: train first, or set --ckpt_path to one"
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"checkpoint {path} is damaged or holds more than tensors and plain values, and is "
+            f"not loaded: {reason}"
+        ) from error
+    if not isinstance(state, dict):
+        raise ValueError(f"checkpoint {path} holds a {type(state).__name__}, not a state dict")
+    return state
+
+
+def load_weights(network: nn.Module, path: Path | str) -> nn.Module:
+    """Put a plain state dict, or that of a `last.pt`, into a network; returns the network.
+
+    Raises:
+        ValueError: names or shapes differ from the network's; the first difference is named.
+    """
+    state = load_checkpoint(path)
+    state = state.get("teacher") or state.get("network") or state
+    own = network.state_dict()
+    for name in sorted(own.keys() | state.keys()):
+        theirs = tuple(state[name].shape) if name in state else "missing"
+        ours = tuple(own[name].shape) if name in own else "missing"
+        if theirs != ours:
+            raise ValueError(
+                f"checkpoint {path} does not fit the network: {name} is {theirs} there and {ours} "
+                "here: set network_def's widths and channels as they were in training"
+            )
+    network.load_state_dict(state)
+    return network
+
+
+class Checkpoints:
+    """Writes `last.pt` after every epoch and `model.pt` when validation is the best yet; resumes.
+
+    Args:
+        save_dir: folder of both files.
+        parts: name -> what belongs to the state: network, optimizer, lr_scheduler, teacher, recipe.
+        weights: the network whose weights become `model.pt`.
+        evaluator: its key metric is the score; without one, the last weights are the best.
+        resume: go on from `last.pt` if it is there.
+
+    Attach it after the ValidationHandler, so that it sees the epoch's score.
+    """
+
+    def __init__(
+        self,
+        save_dir: str | Path,
+        parts: dict[str, Stateful],
+        weights: nn.Module,
+        *,
+        evaluator: Engine | None = None,
+        resume: bool = True,
+    ) -> None:
+        self.save_dir = Path(save_dir)
+        self.parts = parts
+        self.weights = weights
+        self.evaluator = evaluator
+        self.resume = resume
+        self.best_score = NO_SCORE
+        self.best_epoch = 0
+
+    def attach(self, engine: Engine) -> None:
+        """To the trainer."""
+        engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, self.summarise)
+
+    def load(self, engine: Engine) -> None:
+        """Go on where `last.pt` ends; more epochs than were first asked for are fine."""
+        path = self.save_dir / LAST
+        if not path.exists():
+            return
+        if not self.resume:
+            raise ValueError(
+                f"{path} holds an earlier run and resume is false: choose another --output_dir, or "
+                "delete it"
+            )
+        state = load_checkpoint(path)
+        for name, part in self.parts.items():
+            self._load_part(name, part, state)
+        engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
+        if engine.state.epoch >= engine.state.max_epochs:
+            logger.warning(f"{path} has all {engine.state.epoch} epochs: raise --max_epochs to go on")
+            engine.terminate()
+        logger.info(f"going on from {path}, epoch {engine.state.epoch} of {engine.state.max_epochs}")
+
+    def _load_part(self, name: str, part: Stateful, state: dict[str, Any]) -> None:
+        try:
+            getattr(part, "module", part).load_state_dict(state[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(
+                f"{self.save_dir / LAST}: {name} does not fit this run ({reason}): choose another "
+                "--output_dir, or the settings that the run began with"
+            ) from error
+
+    def save(self, engine: Engine) -> None:
+        """Both files, on the first process only; the best first, so that `last.pt` never knows of one that is lost."""
+        if process_rank() != 0:
+            return
+        score = self._score(engine)
+        if score is not None and score >= self.best_score:
+            self.best_score, self.best_epoch = score, engine.state.epoch
+            save_atomically(self.weights.state_dict(), self.save_dir / BEST)
+        state = {n: getattr(p, "module", p).state_dict() for n, p in self.parts.items()}
+        state |= {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
+        state |= {"best_score": self.best_score, "best_epoch": self.best_epoch}
+        save_atomically(state, self.save_dir / LAST)
+
+    def _score(self, engine: Engine) -> float | None:
+        """This epoch's validation score; None if it was not validated."""
+        if self.evaluator is None:
+            return 0.0
+        state = self.evaluator.state
+        if getattr(state, "epoch", 0) != engine.state.epoch:
+            return None
+        return float(state.metrics[state.key_metric_name])
+
+    def summarise(self, engine: Engine) -> None:
+        """Where the best weights are."""
+        if process_rank() == 0 and self.best_epoch:
+            best = f"{self.save_dir / BEST}, epoch {self.best_epoch}, score {self.best_score:.4f}"
+            logger.info(f"best weights: {best}")
