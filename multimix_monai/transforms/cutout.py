@@ -33,8 +33,12 @@ def draw_box(random: np.random.RandomState, *, image_side: int, largest: float) 
     )
 
 
-def cutout(image: Tensor, *, box: Box, fill: float = 0.5) -> Tensor:
-    """Paint a box over a copy of the image. image: (C, H, W). Source: fill as FixMatch's grey."""
+def cutout(image: Tensor, *, box: Box) -> Tensor:
+    """Paint a box with the image's mean over a copy of the image. image: (C, H, W).
+
+    Differs: FixMatch's grey, 0.5, is the mean of its whole data. On one dark view it would be the
+    brightest thing there, and the network's instance norm would see little else.
+    """
     painted = image.clone()
-    painted[:, box.top : box.bottom, box.left : box.right] = fill
+    painted[:, box.top : box.bottom, box.left : box.right] = image.mean()
     return painted

@@ -95,7 +95,7 @@ class RandIntensityd(RandomizableTransform, MapTransform):
         keys: preprocessed images (C, S, S) in [0, 1]. They become plain tensors.
         prob: of each single change.
         gamma: largest; 1.5 is from 1/1.5 to 1.5.
-        tone: largest departure of the tone curve's inner points, in grey.
+        tone: largest departure of the tone curve's points, in grey; flat stretches from 0.1 on.
         contrast: largest relative change.
         brightness: largest relative change.
         bias: largest log factor of uneven exposure.
@@ -109,12 +109,12 @@ class RandIntensityd(RandomizableTransform, MapTransform):
         *,
         prob: float = 0.3,
         gamma: float = 1.6,
-        tone: float = 0.12,
+        tone: float = 0.08,
         contrast: float = 0.3,
         brightness: float = 0.2,
         bias: float = 0.3,
         sharpness: float = 0.9,
-        noise: float = 0.06,
+        noise: float = 0.04,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys=True)
         RandomizableTransform.__init__(self, 1.0)

@@ -17,7 +17,7 @@ from multimix_monai.data.keys import Keys
 
 
 def plain(image: Any) -> Tensor:
-    """Any array or tensor -> plain float32 Tensor: MetaTensor's bookkeeping costs more than a view."""
+    """Any array or tensor -> float32 Tensor: a MetaTensor's bookkeeping costs more than a view."""
     tensor: Tensor = convert_to_tensor(image, dtype=torch.float32, track_meta=False)
     if tensor.ndim != 3 or tensor.shape[1] != tensor.shape[2]:
         raise ValueError(

@@ -7,7 +7,6 @@ Source: FixMatch, Sohn et al., NeurIPS 2020, arXiv 2001.07685, appendix D; lengt
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,9 @@ from multimix_monai.transforms.spatial import Geometry, RandSpatiald, plain, war
 PHOTOMETRIC: dict[str, tuple[float, float] | None] = {
     "identity": None,
     "autocontrast": None,
-    "brightness": (0.05, 0.95),
-    "contrast": (0.05, 0.95),
-    "contrast_gain": (1.05, 1.95),
+    "brightness": (0.2, 0.95),
+    "contrast": (0.2, 0.95),
+    "contrast_gain": (1.05, 1.5),
     "equalize": None,
     "posterize": (4, 8),
     "sharpness": (0.05, 0.95),
@@ -78,14 +77,15 @@ class StrongView(Randomizable, Transform):
     """FixMatch's RandAugment: a few operations, each at a random magnitude, then cutout.
 
     Differs: colour has no meaning on grey, so gained contrast takes its place beside FixMatch's
-    lost one. Solarize is left out unless asked for: it turns opacities dark and so breaks the
-    polarity on which a radiograph is read. `invert` is not there at all.
+    lost one. Brightness and contrast end at 0.2, not at 0.05, and the gain at 1.5: beyond, nobody
+    sees the finding. Solarize is left out unless asked for: it turns opacities dark and so breaks
+    the polarity on which a radiograph is read. `invert` is not there at all.
 
     Args:
         num_ops: operations drawn, evenly and with repetition.
         geometric: also rotate, shear and translate; without them pixels stay where they are.
         solarize: also solarize.
-        cutout: largest side of the grey square as a fraction of the image's; 0 is none.
+        cutout: largest side of the hidden square as a fraction of the image's; 0 is none.
     """
 
     def __init__(
@@ -130,7 +130,8 @@ def apply_op(image: Tensor, name: str, *, magnitude: float) -> Tensor:
     if name == "posterize":
         return intensity.posterize(image, round(magnitude))
     if name in GEOMETRIC:
-        return warp(image, replace(Geometry(), **{name: magnitude}).matrix())
+        change: dict[str, Any] = {name: magnitude}
+        return warp(image, Geometry(**change).matrix())
     return getattr(intensity, name.removesuffix("_gain"))(image, magnitude)
 
 

@@ -31,7 +31,7 @@ def centroid(mask: np.ndarray) -> np.ndarray:
     return np.array([places.mean() for places in np.nonzero(mask)])
 
 
-@pytest.mark.parametrize("image_size", [64, 224])
+@pytest.mark.parametrize("image_size", [96, 224])
 @pytest.mark.parametrize("size", [*ODD_SIZES, LARGE])
 def test_a_mask_returns_on_the_exact_grid_of_its_image(
     size: tuple[int, int], image_size: int
@@ -49,6 +49,19 @@ def test_a_mask_returns_on_the_exact_grid_of_its_image(
     coarser_pixel = max(1, max(size) / image_size)
     shift = np.abs(centroid(back) - centroid(mask)) / coarser_pixel
     assert shift.max() < 0.2, "half a pixel of either grid would be 0.5"
+
+
+@pytest.mark.parametrize("size", [(37, 91), (300, 224), (1955, 1841)])
+def test_a_coordinate_comes_back_without_a_shift(size: tuple[int, int]) -> None:
+    chain = preprocessing(image_size=96)
+    item = chain({"image": thorax(*size)[0]})
+    columns = (torch.arange(96) + 0.5).expand(1, 96, 96)
+    item["pred"] = torch.cat([columns, columns, columns, columns])
+    back = postprocessing(preprocessing=chain)(item)["saliency"].numpy()[0, 0]
+    content = round(size[1] * 96 / max(size))
+    expected = (np.arange(size[1]) + 0.5) * content / size[1] + (96 - content) // 2
+    inner = slice(size[1] // 10, -size[1] // 10)
+    assert np.abs(back - expected)[inner].max() < 0.06
 
 
 def test_the_aspect_ratio_stays_and_the_padding_is_even_and_zero() -> None:
