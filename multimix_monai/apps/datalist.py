@@ -13,6 +13,15 @@ import typer
 from multimix_monai.data import READERS, Case, Radiograph, read_mask
 from multimix_monai.data.datalist import Budget, build_datalist, write_datalist
 
+_HEADINGS = {
+    "images": "images",
+    "masks": "masks",
+    "label_0": "normal",
+    "label_1": "pneumonia",
+    "unlabelled": "unlabelled",
+    "patients": "patients",
+}
+
 
 def datalist_command(
     sources: Annotated[
@@ -181,14 +190,14 @@ def _count(text: str, option: str) -> int | None:
 
 
 def _print_counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    columns = ("images", "masks", "label_0", "label_1", "unlabelled", "patients")
-    table = Table("part", "source")
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
+    table = Table("part", "source", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in _HEADINGS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
     for part, sources in counts.items():
         for source, count in sources.items():
-            table.add_row(part, source, *(str(count[column]) for column in columns))
+            table.add_row(part, source, *(str(count[key]) for key in _HEADINGS))
     Console().print(table)

@@ -1,0 +1,76 @@
+"""A user's own folder: images, and masks and a csv if there are any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from multimix_monai.data.readers import read_folder
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_images_alone_are_enough(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "ward/b.JPG", "ward/c.nii.gz", "d.dcm", "notes.txt", ".hidden.png")
+    touch(tmp_path, "masks/a.png")
+    cases = read_folder(tmp_path)
+    assert [case.case for case in cases] == ["a", "d", "ward/b", "ward/c"]
+    assert [bool(case.mask) for case in cases] == [True, False, False, False]
+    assert all(case.label is None and case.patient is None for case in cases)
+
+
+def test_dicom_is_known_by_its_magic_when_the_name_is_a_uid(tmp_path: Path) -> None:
+    for name in ("1.2.840.1", "1.2.840.2", "IM0001"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "README").write_text("no image")
+    assert [case.case for case in read_folder(tmp_path)] == ["1.2.840.1", "1.2.840.2", "IM0001"]
+
+
+def test_csv_gives_labels_and_patients(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.png", "images/b.png", "images/c.png", "images/d.png")
+    (tmp_path / "labels.csv").write_text(
+        "image,label,patient\na.png,1,p1\nb.png, normal,p1\nc.png,,\n", encoding="utf-8-sig"
+    )
+    cases = read_folder(tmp_path)
+    assert [case.label for case in cases] == [1, 0, None, None]
+    assert [case.patient for case in cases] == ["p1", "p1", None, None]
+
+
+def test_csv_of_a_spreadsheet_with_semicolons_is_read(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "labels.csv").write_text("image;label\na.png;Pneumonia\n")
+    assert read_folder(tmp_path)[0].label == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,label\na.png,1\nz.png,0\ny.png,0\n", "names 2 files.*z.png, y.png"),
+        ("image,label\na.png,1\na.png,0\n", "line 3: a.png occurs twice"),
+        ("image,label\na.png,2\n", "line 2: label is '2'; allowed are"),
+        ("file,label\na.png,1\n", "column 'image' is missing"),
+    ],
+)
+def test_wrong_csv_is_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
+    touch(tmp_path, "images/a.png")
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_folder(tmp_path)
+
+
+def test_empty_folder_orphan_mask_and_twin_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no images found"):
+        read_folder(tmp_path)
+    touch(tmp_path, "images/a.png", "masks/b.png")
+    with pytest.raises(ValueError, match=r"masks without an image.*b\.png"):
+        read_folder(tmp_path)
+    touch(tmp_path, "images/b.png", "images/b.jpg")
+    with pytest.raises(ValueError, match=r"b\.png and .*b\.jpg have the same name"):
+        read_folder(tmp_path)
+    with pytest.raises(ValueError, match="no such folder"):
+        read_folder(tmp_path / "gone")
