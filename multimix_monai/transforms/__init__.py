@@ -3,7 +3,7 @@
 from multimix_monai.transforms.intensity import RandIntensityd
 from multimix_monai.transforms.load import read_radiograph
 from multimix_monai.transforms.loading import LoadCased
-from multimix_monai.transforms.postprocess import SplitPackedd, postprocessing
+from multimix_monai.transforms.postprocess import UnpackPredictiond, postprocessing
 from multimix_monai.transforms.preprocess import (
     NormalizePercentilesd,
     ResizeLongestd,
@@ -18,9 +18,9 @@ __all__ = [
     "RandIntensityd",
     "RandSpatiald",
     "ResizeLongestd",
-    "SplitPackedd",
     "StrongView",
     "TwoViewsd",
+    "UnpackPredictiond",
     "WeakView",
     "labelled_view",
     "postprocessing",

@@ -36,7 +36,7 @@ def postprocessing(
     """
     return Compose(
         [
-            SplitPackedd(mask_channels=mask_channels, num_classes=num_classes),
+            UnpackPredictiond(mask_channels=mask_channels, num_classes=num_classes),
             # Not nearest: probabilities are interpolated first and cut last, as smooth contours.
             Invertd(
                 keys=(Keys.PRED, Keys.SALIENCY),
@@ -50,7 +50,7 @@ def postprocessing(
     )
 
 
-class SplitPackedd(MapTransform):
+class UnpackPredictiond(MapTransform):
     """Split the packed output: `pred` to mask probabilities, new items `saliency` and `probs`.
 
     Args:

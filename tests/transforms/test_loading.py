@@ -6,8 +6,8 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from multimix_monai.data import ImageError
-from multimix_monai.transforms import LoadCased
+from multimix_monai.data import ImageError, Radiograph
+from multimix_monai.transforms import LoadCased, loading
 
 
 def _png(path: Path, pixels: np.ndarray) -> Path:
@@ -97,3 +97,14 @@ def test_other_keys_and_a_missing_image_are_refused() -> None:
         LoadCased(keys=["image", "pred"])
     with pytest.raises(ValueError, match=r"no 'image', only \['mask'\]"):
         LoadCased()({"mask": "m.png"})
+
+
+def test_spacing_is_there_only_where_the_file_tells_it(
+    gradient: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "spacing_mm" not in LoadCased()({"image": gradient})
+    radiograph = Radiograph(np.eye(4, dtype=np.float32), (0.2, 0.3), ("inverted", "v / 4095"))
+    monkeypatch.setattr(loading, "read_radiograph", lambda path: radiograph)
+    item = LoadCased()({"image": gradient})
+    assert item["spacing_mm"] == (0.2, 0.3)
+    assert item["image"].meta["steps"] == "inverted; v / 4095"

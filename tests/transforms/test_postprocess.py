@@ -3,7 +3,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
-from multimix_monai.transforms import SplitPackedd, postprocessing, preprocessing
+from multimix_monai.transforms import UnpackPredictiond, postprocessing, preprocessing
 
 
 def test_the_packed_output_becomes_mask_saliency_and_probabilities() -> None:
@@ -39,12 +39,12 @@ def test_the_threshold_belongs_to_the_mask() -> None:
 def test_another_number_of_channels_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(5, 64, 64\); expected \(4, H, W\)"):
         image = preprocessing(image_size=64)({"image": torch.rand(48, 64)})["image"]
-        SplitPackedd()({"image": image, "pred": torch.zeros(5, 64, 64)})
+        UnpackPredictiond()({"image": image, "pred": torch.zeros(5, 64, 64)})
 
 
 def test_an_image_without_its_record_is_refused() -> None:
     with pytest.raises(TypeError, match="not the MetaTensor that preprocessing made"):
-        SplitPackedd()({"image": torch.rand(1, 32, 32), "pred": torch.zeros(4, 32, 32)})
+        UnpackPredictiond()({"image": torch.rand(1, 32, 32), "pred": torch.zeros(4, 32, 32)})
 
 
 def test_both_chains_are_built_from_a_config() -> None:
