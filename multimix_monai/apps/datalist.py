@@ -18,7 +18,7 @@ _HEADINGS = {
     "masks": "masks",
     "label_0": "normal",
     "label_1": "pneumonia",
-    "unlabelled": "unlabelled",
+    "unlabelled": "no label",
     "patients": "patients",
 }
 
@@ -75,27 +75,23 @@ def datalist_command(
     output: Annotated[Path, typer.Option(help="Datalist JSON to write.")] = Path("datalist.json"),
 ) -> None:
     """Write one datalist from datasets: parts by patient, budgets of masks and labels, counts."""
-    try:
-        cases = read_sources(sources, dataset_dir=dataset_dir)
-        digests = _check(cases) if check else None
-        datalist = build_datalist(
-            cases if digests is None else [case for case in cases if case.image in digests],
-            dataset_dir=dataset_dir,
-            test=dict(_test_amount(text) for text in test or []),
-            validation=validation,
-            training_budget=Budget(_count(masks, "--masks"), _count(labels, "--labels")),
-            validation_budget=Budget(
-                _count(validation_masks, "--validation-masks"),
-                _count(validation_labels, "--validation-labels"),
-            ),
-            seed=seed,
-            split_seed=split_seed,
-            digests=digests,
-        )
-        write_datalist(datalist, output)
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    cases = read_sources(sources, dataset_dir=dataset_dir)
+    digests = _check(cases) if check else None
+    datalist = build_datalist(
+        cases if digests is None else [case for case in cases if case.image in digests],
+        dataset_dir=dataset_dir,
+        test=dict(_test_amount(text) for text in test or []),
+        validation=validation,
+        training_budget=Budget(_count(masks, "--masks"), _count(labels, "--labels")),
+        validation_budget=Budget(
+            _count(validation_masks, "--validation-masks"),
+            _count(validation_labels, "--validation-labels"),
+        ),
+        seed=seed,
+        split_seed=split_seed,
+        digests=digests,
+    )
+    write_datalist(datalist, output)
     _print_counts(datalist["counts"])
     typer.echo(f"wrote {output}, content hash {datalist['content_hash'][:12]}")
 
@@ -194,7 +190,7 @@ def _print_counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("part", "source", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("part", "source", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in _HEADINGS.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for part, sources in counts.items():

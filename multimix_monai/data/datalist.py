@@ -266,15 +266,21 @@ def _refuse_twins(parts: Mapping[str, Sequence[Case]], digests: Mapping[Path, st
 
 
 def _refuse_repeated_cases(parts: Mapping[str, Sequence[Item]]) -> None:
-    first: dict[tuple[str, str], str] = {}
+    names: dict[tuple[str, str], str] = {}
+    files: dict[str, str] = {}
     for item in (item for items in parts.values() for item in items):
-        name = (item[Keys.SOURCE], item[Keys.CASE])
-        if name in first:
+        source, case, image = item[Keys.SOURCE], item[Keys.CASE], item[Keys.IMAGE]
+        twin = names.setdefault((source, case), image)
+        if twin != image:
             raise ValueError(
-                f"two cases of {name[0]} are named {name[1]}: {first[name]} and "
-                f"{item[Keys.IMAGE]}: rename one, or give the sources different names"
+                f"two cases of {source} are named {case}: {twin} and {image}: rename one, or "
+                "give the sources different names"
             )
-        first[name] = item[Keys.IMAGE]
+        if image in files:
+            raise ValueError(
+                f"{image} occurs twice, in {files[image]} and {source}: name each folder once"
+            )
+        files[image] = source
 
 
 def _read_json(path: Path) -> dict[str, Any]:

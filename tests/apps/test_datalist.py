@@ -7,19 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from multimix_monai.apps.datalist import datalist_command
+from multimix_monai.apps.cli import app
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
-def run(*arguments: str | Path) -> Result:
-    app = typer.Typer()
-    app.command()(datalist_command)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def run(*arguments: str | Path | float) -> Result:
+    return CliRunner().invoke(app, ["datalist", *(str(argument) for argument in arguments)])
 
 
 def draw(path: Path, seed: int, size: tuple[int, int] = (6, 8)) -> None:
@@ -88,6 +85,7 @@ def test_check_keeps_patients_with_the_same_picture_together(root: Path) -> None
     [
         (["kermanny=mcu"], "no reader 'kermanny'"),
         (["gone"], "no such folder"),
+        (["montgomery=mcu", "mcu"], "occurs twice, in mcu and montgomery"),
         (["ward", "folder=ward/../ward", "ward"], "two sources are named ward"),
         (["ward", "--labels", "99"], "training: 99 labels asked for, but there are 9"),
         (["ward", "--masks", "many"], "--masks is 'many'"),
@@ -96,18 +94,18 @@ def test_check_keeps_patients_with_the_same_picture_together(root: Path) -> None
         (["ward", "--validation", "2"], "share is 2.0"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(
+def test_wrong_usage_is_one_line_and_exit_code_1(
     root: Path, arguments: list[str], message: str
 ) -> None:
     result = run(*arguments, "--dataset-dir", root, "--output", root / "a.json")
-    assert result.exit_code == 2 and result.output.startswith("error: ")
+    assert result.exit_code == 1 and result.output.startswith("error: ")
     assert message in result.output and len(result.output.splitlines()) == 1
     assert not (root / "a.json").exists()
 
 
 def test_missing_dataset_dir_names_the_option(tmp_path: Path) -> None:
     result = run("ward", "--dataset-dir", tmp_path / "gone")
-    assert result.exit_code == 2 and "set it with --dataset-dir" in result.output
+    assert result.exit_code == 1 and "set it with --dataset-dir" in result.output
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are not beside the project")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,15 @@ def test_validation_may_have_a_budget_too(built: Callable[..., dict[str, Any]]) 
 
 
 def test_seed_moves_the_budget_and_never_the_parts(built: Callable[..., dict[str, Any]]) -> None:
-    first, second, other = built(seed=0), built(seed=1), built(split_seed=1)
+    budget = Budget(masks=1, labels=1)
+    first, second = (built(seed=seed, validation_budget=budget) for seed in (0, 1))
+    other = built(split_seed=1)
     assert first["test"] == second["test"] and first["validation"] == second["validation"]
     names = [item["case"] for item in first["training"]]
     assert names == [item["case"] for item in second["training"]]
     assert first["training"] != second["training"]
     assert first["test"] != other["test"]
-    assert built() == first
+    assert built(validation_budget=budget) == first
 
 
 def test_a_share_of_one_tests_on_a_whole_source(built: Callable[..., dict[str, Any]]) -> None:
@@ -135,9 +138,13 @@ def test_impossible_requests_say_what_there_is(
         build_datalist(cohort, **({"dataset_dir": tmp_path} | changes))
 
 
-def test_two_cases_of_the_same_name_are_refused(cohort: list[Case], tmp_path: Path) -> None:
+def test_repeated_names_and_files_are_refused(cohort: list[Case], tmp_path: Path) -> None:
+    namesake = replace(cohort[0], image=cohort[1].image)
     with pytest.raises(ValueError, match="two cases of m are named i0"):
-        build_datalist([*cohort, cohort[0]], dataset_dir=tmp_path)
+        build_datalist([cohort[0], namesake], dataset_dir=tmp_path, validation=0.0)
+    renamed = replace(cohort[0], source="other")
+    with pytest.raises(ValueError, match=r"i0\.png occurs twice, in m and other"):
+        build_datalist([cohort[0], renamed], dataset_dir=tmp_path, validation=0.0)
 
 
 def test_written_datalist_loads_with_absolute_paths(
