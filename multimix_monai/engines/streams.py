@@ -66,7 +66,7 @@ class StreamDataset(Dataset):
 
     Args:
         data: items of the datalist's training part.
-        preprocessing: deterministic, from a case to `image` and `mask`; its results are kept in memory.
+        transform: deterministic preprocessing, from a case to `image` and `mask`; its results are kept in memory.
         views: stream name -> random MONAI transform of a preprocessed case.
         batch_sizes: stream name -> cases a step; 0 leaves the stream out.
         seed: of order and augmentation.
@@ -79,7 +79,7 @@ class StreamDataset(Dataset):
     def __init__(
         self,
         data: Sequence[dict],
-        preprocessing: Callable[[dict], dict],
+        transform: Callable[[dict], dict],
         views: dict[str, Any],
         batch_sizes: dict[str, int],
         *,
@@ -88,7 +88,7 @@ class StreamDataset(Dataset):
         cache_gib: float = 4.0,
     ) -> None:
         pools = split_streams(data, unlabelled_pool=unlabelled_pool)
-        self.preprocessing = preprocessing
+        self.transform = transform
         self.views = views
         self.seed = seed
         self.pools = {name: pools[name] for name in STREAMS if pools[name] and batch_sizes[name]}
@@ -131,7 +131,7 @@ class StreamDataset(Dataset):
         if name in self.cache:
             return dict(self.cache[name])
         try:
-            item = self.preprocessing(case)
+            item = self.transform(case)
         except (ImageError, OSError) as error:
             logger.error(f"left out of training: {error}")
             self.unreadable.add(name)

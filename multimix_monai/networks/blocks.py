@@ -29,7 +29,18 @@ class BlockRecord(NamedTuple):
 
 def inverse_std(x: Tensor) -> Tensor:
     """1 / sqrt(variance + eps) of every image and channel. x: (B, C, H, W) -> (B, C, 1, 1)."""
-    return torch.rsqrt(x.detach().float().var(dim=(2, 3), correction=0, keepdim=True) + EPS)
+    return torch.rsqrt(x.detach().var(dim=(2, 3), correction=0, keepdim=True) + EPS)
+
+
+def dropout_scale(x: Tensor, prob: float) -> Tensor:
+    """What dropout multiplies by: 0 with probability prob, rounded to 1/256, else 1 / (1 - prob). Shape of x.
+
+    One random byte an element: a third of the time of torch's dropout on a processor.
+    """
+    cut = round(256 * prob)
+    words = torch.randint(-(2**31), 2**31, (x.numel() // 4 + 1,), dtype=torch.int32, device=x.device)
+    keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= cut
+    return keep.to(x.dtype) * (256 / (256 - cut))
 
 
 class ConvBlock(nn.Module):
@@ -48,7 +59,7 @@ class ConvBlock(nn.Module):
         """x: (B, in, H, W) -> (B, out, H, W)."""
         for conv in (self.conv1, self.conv2):
             x = F.leaky_relu(F.instance_norm(conv(x), eps=EPS), SLOPE)
-        return F.dropout(x, self.dropout_prob, self.training)
+        return x * dropout_scale(x, self.dropout_prob) if self.training else x
 
     def forward_recorded(
         self, x: Tensor, *, keep: int, dropout: bool
@@ -62,6 +73,6 @@ class ConvBlock(nn.Module):
             x = F.leaky_relu(normed, SLOPE)
         scale = None
         if dropout and self.dropout_prob > 0:
-            scale = F.dropout(torch.ones_like(x), self.dropout_prob)
+            scale = dropout_scale(x, self.dropout_prob)
             x, scale = x * scale, scale[:keep]
         return x, BlockRecord((layers[0], layers[1]), scale)
