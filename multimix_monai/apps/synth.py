@@ -39,7 +39,7 @@ class Plan:
 def synth_command(
     output: Annotated[Path, typer.Argument(help="Folder to write: new, or without a dataset.")],
     cases: Annotated[int, typer.Option(min=2, max=99_999, help="Images to draw.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed and versions, same bytes.")] = 0,
     size: Annotated[int, typer.Option(min=74, max=4096, help="Rows of an image.")] = 256,
     dicom: Annotated[
         int, typer.Option(min=0, max=99_999, help="Further patients, as DX files in dicom/.")

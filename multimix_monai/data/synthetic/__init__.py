@@ -58,7 +58,8 @@ def draw_radiograph(
         patient_seed: fixes the build of the patient; `seed` when None.
 
     Returns:
-        The image with its mask and label. The same arguments give the same image.
+        The image with its mask and label. The same arguments give the same
+        image, to the bit with the same versions of numpy and scipy.
 
     Raises:
         ValueError: size is below 64 or a seed is negative.
