@@ -1,11 +1,13 @@
 """Handlers: what hangs on an engine: checkpoints, metrics, progress, pictures."""
 
+from multimix_monai.handlers.case_writer import CaseWriter
 from multimix_monai.handlers.checkpoints import Checkpoints, load_weights
 from multimix_monai.handlers.progress import Progress, ScoreLog
 from multimix_monai.handlers.tensorboard import TensorBoardTerms
 from multimix_monai.handlers.validation_metrics import KnownAUC, KnownMeanDice, MeanOfMetrics
 
 __all__ = [
+    "CaseWriter",
     "Checkpoints",
     "KnownAUC",
     "KnownMeanDice",

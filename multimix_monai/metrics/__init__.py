@@ -8,8 +8,10 @@ from multimix_monai.metrics.calibration import (
 )
 from multimix_monai.metrics.classification import choose_threshold, label_metrics
 from multimix_monai.metrics.segmentation import mask_metrics
+from multimix_monai.metrics.summary import CaseResult, summarise
 
 __all__ = [
+    "CaseResult",
     "Interval",
     "Reliability",
     "choose_threshold",
@@ -19,4 +21,5 @@ __all__ = [
     "patient_bootstrap",
     "patient_bootstrap_all",
     "reliability_curve",
+    "summarise",
 ]

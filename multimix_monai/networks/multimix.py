@@ -31,7 +31,7 @@ class MultiMix(nn.Module):
         num_classes: classes of the image label.
         mask_channels: channels of the mask.
         widths: channels of the five encoder blocks; 1,965,173 parameters with the defaults.
-        dropout_prob: at the end of each block.
+        dropout_prob: at the end of each block, in [0, 1).
         saliency_pass: in training, whether the saliency comes from the "shared" pass, dropout and all, or
             from a "separate" one without dropout, as published. In evaluation both are the same.
 
@@ -56,6 +56,8 @@ class MultiMix(nn.Module):
         super().__init__()
         if len(widths) != 5:
             raise ValueError(f"widths is {tuple(widths)}: five are needed, one an encoder block")
+        if not 0 <= dropout_prob < 1:
+            raise ValueError(f"dropout_prob is {dropout_prob}; it must lie in [0, 1)")
         if saliency_pass not in SALIENCY_PASSES:
             raise ValueError(f"saliency_pass is {saliency_pass!r}: use one of {SALIENCY_PASSES}")
         self.encoder = Encoder(in_channels, num_classes, widths=widths, dropout_prob=dropout_prob)
@@ -87,9 +89,10 @@ class MultiMix(nn.Module):
         """Encode all images, with the saliency of the first n: (n, 1, H, W)."""
         weight = self.encoder.classifier.weight
         if self.training and self.saliency_pass == "separate":
+            encoded = self.encoder(x)  # first: autocast keeps the weights' copies, which need a graph
             with torch.no_grad():
                 still = self.encoder.forward_recorded(x[:n], keep=n, dropout=False)
-            return self.encoder(x), saliency(still, classifier_weight=weight)
+            return encoded, saliency(still, classifier_weight=weight)
         encoded = self.encoder.forward_recorded(x, keep=n, dropout=self.training)
         return encoded, saliency(encoded, classifier_weight=weight)
 

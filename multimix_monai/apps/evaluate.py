@@ -1,0 +1,34 @@
+"""Apps: `multimix evaluate`, the bundle's evaluation run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def evaluate_command(
+    datalist: Annotated[Path, typer.Argument(help="JSON that `multimix datalist` wrote.")],
+    dataset_dir: Annotated[Path, typer.Option(help="Folder that its paths start from.")] = Path("."),
+    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("runs/evaluation"),
+    weights: Annotated[Path | None, typer.Option(help="Weights; the bundle's own if absent.")] = None,
+    part: Annotated[str, typer.Option(help="Part of the datalist.")] = "test",
+    threshold: Annotated[
+        float | None, typer.Option(help="Of the probability; chosen on validation if absent.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key of the configs: KEY=VALUE, repeatable.")
+    ] = None,
+) -> None:
+    """Measure masks and labels on a part of a datalist, with intervals, plots and the worst cases."""
+    from monai.bundle import run
+
+    from multimix_monai.apps.bundle import config_files, default_bundle_root, parse_overrides
+
+    found = weights or Path(default_bundle_root()) / "models" / "model.pt"
+    settings: dict[str, Any] = {"datalist": str(datalist), "dataset_dir": str(dataset_dir)}
+    settings |= {"report_dir": str(output), "ckpt_path": str(found), "part": part}
+    settings |= {"threshold_prob": threshold, **parse_overrides(overrides or [])}
+    files = config_files("train.json", "evaluate.json")
+    run(run_id="evaluating", config_file=files, **settings)

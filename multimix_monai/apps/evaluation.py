@@ -1,0 +1,71 @@
+"""Apps: validation chooses the threshold, the test cases are measured with it, a report says how it went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from monai.engines import SupervisedEvaluator
+
+from multimix_monai.apps.report import summary_table, write_report
+from multimix_monai.apps.case_results import CaseResults
+from multimix_monai.metrics import choose_threshold
+
+FIXED_THRESHOLD = 0.5
+
+
+def evaluate(
+    *,
+    validation: SupervisedEvaluator,
+    test: SupervisedEvaluator,
+    output_dir: str | Path,
+    threshold_prob: float | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Run both evaluators and write the report.
+
+    Args:
+        validation: over the validation part; it runs only if the threshold is to be chosen.
+        test: over the part that is measured.
+        output_dir: of the report.
+        threshold_prob: from which a case is called pneumonia; None chooses it on validation.
+        seed: of the bootstrap.
+
+    Returns:
+        What metrics.json holds.
+    """
+    threshold, source = choose(validation) if threshold_prob is None else (threshold_prob, "given")
+    collected = CaseResults(keep_pictures=True)
+    collected.attach(test)
+    test.run()
+    report = write_report(
+        collected.results,
+        output=Path(output_dir),
+        threshold_prob=threshold,
+        threshold_source=source,
+        picture=collected.picture,
+        seed=seed,
+    )
+    show(report, Path(output_dir))
+    return report
+
+
+def choose(validation: SupervisedEvaluator) -> tuple[float, str]:
+    """The threshold by Youden's index on validation, and where it comes from."""
+    collected = CaseResults(measure_masks=False)
+    collected.attach(validation)
+    validation.run()
+    known = [r for r in collected.results if r.label is not None]
+    if len({r.label for r in known}) < 2:
+        return FIXED_THRESHOLD, "fixed: validation does not have both classes"
+    probs, labels = [r.prob for r in known], [r.label for r in known]
+    return choose_threshold(probs, labels), f"validation, Youden's index over {len(known)} cases"
+
+
+def show(report: dict[str, Any], output_dir: Path) -> None:
+    """The table on the console, and where the rest lies."""
+    from rich.console import Console
+
+    console = Console()
+    console.print(summary_table(report))
+    console.print(f"report: {output_dir / 'report.md'}, pictures: {output_dir / 'worst'}")
