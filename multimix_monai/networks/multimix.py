@@ -62,6 +62,7 @@ class MultiMix(nn.Module):
             raise ValueError(f"saliency_pass is {saliency_pass!r}: use one of {SALIENCY_PASSES}")
         self.encoder = Encoder(in_channels, num_classes, widths=widths, dropout_prob=dropout_prob)
         self.decoder = Decoder(in_channels + 1, mask_channels, widths=widths, dropout_prob=dropout_prob)
+        self.in_channels = in_channels
         self.saliency_pass = saliency_pass
         self.divisor = 2 ** len(widths)
 
