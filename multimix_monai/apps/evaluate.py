@@ -9,7 +9,7 @@ import typer
 
 
 def evaluate_command(
-    datalist: Annotated[Path, typer.Argument(help="JSON that `multimix datalist` wrote.")],
+    datalist: Annotated[Path, typer.Option(help="JSON that `multimix datalist` wrote.")],
     dataset_dir: Annotated[Path, typer.Option(help="Folder that its paths start from.")] = Path("."),
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("runs/evaluation"),
     weights: Annotated[Path | None, typer.Option(help="Weights; the bundle's own if absent.")] = None,

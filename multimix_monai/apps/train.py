@@ -9,7 +9,7 @@ import typer
 
 
 def train_command(
-    datalist: Annotated[Path, typer.Argument(help="JSON that `multimix datalist` wrote.")],
+    datalist: Annotated[Path, typer.Option(help="JSON that `multimix datalist` wrote.")],
     dataset_dir: Annotated[Path, typer.Option(help="Folder that its paths start from.")] = Path("."),
     output: Annotated[Path, typer.Option(help="Folder of checkpoints, TensorBoard, report.")] = Path(
         "runs/multimix"

@@ -13,7 +13,7 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from multimix_monai.data.images import ImageError, read_mask
+from multimix_monai.data.images import read_mask
 from multimix_monai.data.keys import Keys
 
 logger = logging.getLogger(__name__)
@@ -21,11 +21,11 @@ ERROR = "error"  # of a case that could not be read, in place of its image
 
 
 class CaseDataset(Dataset):
-    """Cases -> preprocessed cases; one that cannot be read carries its error instead of an image.
+    """Cases -> preprocessed cases with their truth; one that cannot be read carries its error instead.
 
     Args:
-        data: items with an `image` path.
-        transform: the preprocessing.
+        data: items with an `image` path, maybe with the paths of a `mask`.
+        transform: the preprocessing of the image alone.
     """
 
     def __init__(self, data: Sequence[dict], transform: Callable[[dict], dict]) -> None:
@@ -38,7 +38,7 @@ class CaseDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         case = dict(self.data[index])
         try:
-            return self.transform(case)
+            return with_truth(self.transform(case))
         except (ValueError, OSError) as error:
             return {**case, ERROR: error}
 
@@ -52,7 +52,7 @@ class MultiMixEvaluator(SupervisedEvaluator):
     """SupervisedEvaluator over lists of cases; metrics see masks on each image's own grid.
 
     A case with an error goes to `refused` and to the log; the others of its batch go on. A case's mask, if it has
-    one, is read from its files on the image's own grid and never resampled.
+    one, is on the image's own grid and never resampled.
 
     Args:
         **workflow: as of SupervisedEvaluator; `postprocessing` inverts the preprocessing.
@@ -72,9 +72,7 @@ class MultiMixEvaluator(SupervisedEvaluator):
         if good:
             images = torch.stack([plain_image(case) for case in good]).to(self.state.device)
             predictions = self._predict(images)
-            self.state.output = [
-                with_truth({**case, Keys.PRED: p}) for case, p in zip(good, predictions)
-            ]
+            self.state.output = [{**case, Keys.PRED: p} for case, p in zip(good, predictions)]
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output
@@ -92,12 +90,19 @@ def plain_image(case: dict) -> Tensor:
 
 
 def with_truth(case: dict) -> dict:
-    """The case with its mask read, (1, H, W) uint8 on the image's own grid, if it has one."""
+    """The preprocessed case with its mask read, (1, H, W) uint8 on the image's own grid, if it has one.
+
+    Raises:
+        ValueError: the mask cannot be read, or is of another size than its image.
+    """
     paths = case.get(Keys.MASK)
-    if isinstance(paths, (list, tuple, str)) and paths:
-        truth = read_mask([paths] if isinstance(paths, str) else list(paths))
-        case[Keys.MASK] = torch.from_numpy(truth)[None]
-    return case
-
-
-__all__ = ["CaseDataset", "ImageError", "MultiMixEvaluator", "collate_cases"]
+    if not isinstance(paths, (list, tuple, str)) or not paths:
+        return case
+    truth = read_mask([paths] if isinstance(paths, str) else list(paths))
+    grid = tuple(int(n) for n in case[Keys.IMAGE].applied_operations[0]["orig_size"])
+    if truth.shape != grid:
+        raise ValueError(
+            f"mask {paths} is {truth.shape[0]}x{truth.shape[1]} but its image is {grid[0]}x{grid[1]} "
+            "(rows x columns): give a mask drawn on this image, or leave the mask out"
+        )
+    return {**case, Keys.MASK: torch.from_numpy(truth)[None]}

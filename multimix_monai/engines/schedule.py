@@ -23,8 +23,10 @@ def step_factor(step: int, *, every_steps: int, gamma: float) -> float:
 
 
 def warmup_cosine(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.05) -> LambdaLR:
-    """Cosine with warm-up over a part of training; takes one call of step() a training step, as progress
-    is counted, however many of them the optimiser accumulates."""
+    """Cosine with warm-up over a part of training.
+
+    step() is called once a training step, however many of them the optimiser accumulates.
+    """
     warmup_steps = max(1, round(warmup * total_steps))
     factor = functools.partial(cosine_factor, warmup_steps=warmup_steps, total_steps=total_steps)
     return LambdaLR(optimizer, factor)

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from multimix_monai.data.images import ImageError
 from multimix_monai.data.keys import Keys
 
 logger = logging.getLogger(__name__)
@@ -26,6 +25,7 @@ MASK_UNLABELLED = "mask_unlabelled"  # S_u
 LABEL_LABELLED = "label_labelled"  # C_l
 LABEL_UNLABELLED = "label_unlabelled"  # C_u
 STREAMS = (MASK_LABELLED, MASK_UNLABELLED, LABEL_LABELLED, LABEL_UNLABELLED)
+ANNOTATED = {MASK_UNLABELLED: MASK_LABELLED, LABEL_UNLABELLED: LABEL_LABELLED}  # what each needs
 POOLS = ("same_source", "all")
 UNKNOWN_LABEL = -1
 
@@ -74,6 +74,9 @@ class StreamDataset(Dataset):
         cache_gib: memory for preprocessed cases, of each worker.
 
     A case that cannot be read is named in the log and replaced by the next of its stream.
+
+    Raises:
+        ValueError: no annotated stream is left, or none of a stream's images can be read.
     """
 
     def __init__(
@@ -91,7 +94,13 @@ class StreamDataset(Dataset):
         self.transform = transform
         self.views = views
         self.seed = seed
-        self.pools = {name: pools[name] for name in STREAMS if pools[name] and batch_sizes[name]}
+        wanted = {name for name in STREAMS if pools[name] and batch_sizes[name]}
+        self.pools = {n: pools[n] for n in STREAMS if {n, ANNOTATED.get(n, n)} <= wanted}
+        if not self.pools:
+            raise ValueError(
+                f"batch_sizes are {batch_sizes}: no annotated case is left to learn from; set "
+                f"{MASK_LABELLED} or {LABEL_LABELLED} to 1 or more where there are such cases"
+            )
         self.batch_sizes = {name: batch_sizes[name] for name in self.pools}
         self.cache_bytes = int(cache_gib * 2**30)
         self.cache: dict[str, dict] = {}
@@ -103,8 +112,15 @@ class StreamDataset(Dataset):
             if name in self.pools:
                 logger.info(f"stream {name}: {len(self.pools[name])} cases, {batch_sizes[name]} a step")
             else:
-                why = "switched off" if batch_sizes[name] == 0 else "no such cases"
+                why = self._why_not(name, batch_sizes[name])
                 logger.warning(f"stream {name}: {why}; training what is left")
+
+    def _why_not(self, name: str, size: int) -> str:
+        if size == 0:
+            return "switched off"
+        annotated = ANNOTATED.get(name, name)
+        useless = annotated != name and annotated not in self.pools
+        return f"of no use without {annotated}" if useless else "no such cases"
 
     def __getitem__(self, step: int) -> dict[str, dict[str, Tensor]]:
         return {name: self._batch(name, step) for name in self.pools}
@@ -119,10 +135,15 @@ class StreamDataset(Dataset):
             order = shuffled(len(pool), seed=self.seed, stream=stream, turn=(position + attempt) // len(pool))
             item = self._preprocessed(pool[order[(position + attempt) % len(pool)]])
             if item is not None:
+                if name != MASK_LABELLED:  # its masks are not those of all, and nobody asks for them
+                    item.pop(Keys.MASK, None)
                 view = self.views[name]
                 view.set_random_state(seed=derive_seed(self.seed, stream, position))
                 return view(item)
-        raise ValueError(f"none of the {len(pool)} images of stream {name} can be read")
+        raise ValueError(
+            f"none of the {len(pool)} images of stream {name} can be read: the log names each; check "
+            "dataset_dir"
+        )
 
     def _preprocessed(self, case: dict) -> dict | None:
         name = case[Keys.IMAGE]
@@ -132,7 +153,7 @@ class StreamDataset(Dataset):
             return dict(self.cache[name])
         try:
             item = self.transform(case)
-        except (ImageError, OSError) as error:
+        except (ValueError, OSError) as error:
             logger.error(f"left out of training: {error}")
             self.unreadable.add(name)
             return None

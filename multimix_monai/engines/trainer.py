@@ -45,7 +45,7 @@ class MultiMixTrainer(SupervisedTrainer):
     `engine.state.output` holds the loss, every term and monitor as floats. MONAI's IterationEvents fire.
 
     Raises:
-        ValueError: accumulate_steps below 1, or clip_norm below 0.
+        ValueError: accumulate_steps below 1 or no divisor of the epoch's steps, or clip_norm below 0.
         FloatingPointError: a term is not finite; the message names epoch, step and term.
     """
 
@@ -68,6 +68,11 @@ class MultiMixTrainer(SupervisedTrainer):
             )
         workflow = {"prepare_batch": prepare_streams, "decollate": False, **workflow}
         super().__init__(loss_function=loss_function, **workflow)
+        if self.state.epoch_length and self.state.epoch_length % accumulate_steps:
+            raise ValueError(
+                f"an epoch has {self.state.epoch_length} steps and accumulate_steps is {accumulate_steps}: "
+                "choose steps_per_epoch divisible by it, so that no gradient is left over"
+            )
         device = torch.device(self.state.device)
         loss_function.to(device)
         self.teacher = teacher

@@ -90,7 +90,8 @@ class MultiMix(nn.Module):
         """Encode all images, with the saliency of the first n: (n, 1, H, W)."""
         weight = self.encoder.classifier.weight
         if self.training and self.saliency_pass == "separate":
-            encoded = self.encoder(x)  # first: autocast keeps the weights' copies, which need a graph
+            # Before the other pass: autocast reuses its copies of the weights, and these need a graph.
+            encoded = self.encoder(x)
             with torch.no_grad():
                 still = self.encoder.forward_recorded(x[:n], keep=n, dropout=False)
             return encoded, saliency(still, classifier_weight=weight)
