@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,8 +64,8 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a damaged file makes the unpickler raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"checkpoint {path} is damaged or holds more than tensors and plain values, and is "
             f"not loaded: {reason}"
@@ -85,9 +84,8 @@ def load_weights(network: nn.Module, path: Path | str) -> nn.Module:
     state = load_checkpoint(path)
     state = state.get("teacher") or state.get("network") or state
     own = network.state_dict()
-    for name in sorted(own.keys() | state.keys()):
-        theirs = tuple(state[name].shape) if name in state else "missing"
-        ours = tuple(own[name].shape) if name in own else "missing"
+    for name in sorted(own.keys() | state.keys(), key=str):
+        theirs, ours = shape_of(state, name), shape_of(own, name)
         if theirs != ours:
             raise ValueError(
                 f"checkpoint {path} does not fit the network: {name} is {theirs} there and {ours} "
@@ -95,6 +93,14 @@ def load_weights(network: nn.Module, path: Path | str) -> nn.Module:
             )
     network.load_state_dict(state)
     return network
+
+
+def shape_of(state: dict[str, Any], name: str) -> tuple[int, ...] | str:
+    """Shape of a state's tensor, or what there is instead."""
+    if name not in state:
+        return "missing"
+    value = state[name]
+    return tuple(value.shape) if torch.is_tensor(value) else f"a {type(value).__name__}"
 
 
 class Checkpoints:
@@ -187,6 +193,13 @@ class Checkpoints:
 
     def summarise(self, engine: Engine) -> None:
         """Where the best weights are."""
-        if process_rank() == 0 and self.best_epoch:
+        if process_rank() != 0:
+            return
+        if not self.best_epoch:
+            logger.warning(
+                f"no epoch was validated, so {self.save_dir / BEST} is not written: set --val_interval "
+                f"to --max_epochs or less; the last weights are in {self.save_dir / LAST}"
+            )
+        else:
             best = f"{self.save_dir / BEST}, epoch {self.best_epoch}, score {self.best_score:.4f}"
             logger.info(f"best weights: {best}")
