@@ -35,7 +35,7 @@ def test_the_record_is_of_the_images_kept_alone() -> None:
     x = torch.rand(4, 1, 8, 8)
     _, record = block.forward_recorded(x, keep=2, dropout=False)
     _, alone = block.forward_recorded(x[:2], keep=2, dropout=False)
-    for ours, theirs in zip(record.layers, alone.layers):
+    for ours, theirs in zip(record.layers, alone.layers, strict=True):
         assert torch.allclose(ours.normed, theirs.normed, atol=1e-6)
         assert torch.allclose(ours.inv_std, theirs.inv_std, rtol=1e-5)
 

@@ -42,7 +42,7 @@ def test_the_shapes_are_those_of_the_image(training: bool) -> None:
 def test_evaluation_gives_the_same_output_for_the_same_input() -> None:
     network, x = MultiMix().eval(), images()
     first, second = network(x), network(x)
-    for a, b in zip(first, second):
+    for a, b in zip(first, second, strict=True):
         assert torch.equal(a, b)
     assert not network.encoder.training and not network.decoder.training
 
@@ -56,14 +56,16 @@ def test_training_draws_a_new_dropout_each_time() -> None:
 def test_the_pass_of_the_saliency_changes_nothing_in_evaluation() -> None:
     x = images()
     for a, b in zip(
-        tiny(saliency_pass="shared").eval()(x), tiny(saliency_pass="separate").eval()(x)
+        tiny(saliency_pass="shared").eval()(x),
+        tiny(saliency_pass="separate").eval()(x),
+        strict=True,
     ):
         assert torch.equal(a, b)
 
 
 def test_one_images_output_does_not_depend_on_the_others() -> None:
     network, x = tiny().eval(), images(3)
-    for together, alone in zip(network(x), network(x[1:2])):
+    for together, alone in zip(network(x), network(x[1:2]), strict=True):
         assert torch.allclose(together[1:2], alone, atol=1e-5)
 
 
@@ -73,7 +75,7 @@ def test_it_runs_without_a_graph(context: type) -> None:
     reference = network(x)
     with context():
         out = network(x)
-    for a, b in zip(out, reference):
+    for a, b in zip(out, reference, strict=True):
         assert torch.allclose(a, b, atol=1e-6)
         assert not a.requires_grad
 
@@ -88,8 +90,7 @@ def test_it_runs_in_bfloat16(training: bool, saliency_pass: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = network(x)
     assert out.class_logits.dtype == torch.bfloat16
-    for a, b in zip(out, reference):
-        assert torch.isfinite(a).all()
+    assert all(torch.isfinite(part).all() for part in out)
     assert (out.seg_logits - reference.seg_logits).abs().mean() < 0.05
 
 
@@ -111,7 +112,7 @@ def test_every_parameter_that_is_used_learns_in_bfloat16_as_in_fp32(saliency_pas
 
 
 def test_no_gradient_reaches_the_encoder_through_the_saliency() -> None:
-    """Of the first decoder block only the saliency's column is open: then nothing is left to learn."""
+    """Features are cut off, so that only the saliency's way is open."""
     network = tiny().train()
     x = images()
     encoded, saliency_map = network.encode(x, len(x))
@@ -206,7 +207,7 @@ def test_a_trace_gives_the_same_answers_for_other_images(kind: type[nn.Module]) 
     traced = torch.jit.trace(network, images(2, size=32))
     with torch.inference_mode():
         for x in (images(2, size=32), images(5, size=32)):
-            for a, b in zip(tensors(traced(x)), tensors(network(x))):
+            for a, b in zip(tensors(traced(x)), tensors(network(x)), strict=True):
                 assert torch.allclose(a, b, atol=1e-6)
 
 
