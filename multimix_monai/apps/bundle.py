@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -14,22 +15,40 @@ import torch
 
 from multimix_monai.apps.evaluation import evaluate
 from multimix_monai.data.datalist import load_datalist
-from multimix_monai.data.images import IMAGE_SUFFIXES
+from multimix_monai.data.images import IMAGE_SUFFIXES, ImageError, name_without_suffix
 from multimix_monai.data.keys import Keys
 from multimix_monai.handlers.checkpoints import load_weights
 from multimix_monai.transforms.load import is_dicom
 
+logger = logging.getLogger(__name__)
+
 
 def default_bundle_root() -> str:
-    """The folder with configs/ and models/: beside the package, around it, or where the user stands.
+    """The bundle whose config runs, which MONAI puts on sys.path, or else the package's own.
 
-    In a checkout it is `bundle/` beside the package; in a self-contained bundle the package lies in its root.
+    A copy of the bundle, trained further, must never be run with the weights of another.
+    """
+    folders = [entry for entry in sys.path if is_bundle(Path(entry))]
+    return folders[0] or "." if folders else own_bundle()
+
+
+def own_bundle() -> str:
+    """The folder with configs/ and models/: beside the package, around it, or here.
+
+    In a checkout it is `bundle/` beside the package; in a self-contained bundle the package lies
+    in its root.
     """
     beside = Path(__file__).resolve().parents[2]
     for root in (beside / "bundle", beside, Path.cwd() / "bundle"):
-        if (root / "configs" / "metadata.json").is_file():
+        if is_bundle(root):
             return str(root)
     return "."
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder is a bundle of this package."""
+    metadata = folder / "configs" / "metadata.json"
+    return metadata.is_file() and "MultiMix" in metadata.read_text(encoding="utf-8")
 
 
 def config_files(*names: str) -> list[str]:
@@ -38,7 +57,7 @@ def config_files(*names: str) -> list[str]:
     Raises:
         FileNotFoundError: the bundle's folder is not found.
     """
-    folder = Path(default_bundle_root()) / "configs"
+    folder = Path(own_bundle()) / "configs"
     if not folder.is_dir():
         raise FileNotFoundError("no folder bundle/configs: run from the project's root")
     return [str(folder / name) for name in names]
@@ -56,23 +75,27 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise ValueError(f"--set {setting!r} has no value: write KEY=VALUE, such as image_size=224")
+            raise ValueError(
+                f"--set {setting!r} has no value: write KEY=VALUE, such as image_size=224"
+            )
         parsed[key] = yaml.safe_load(value)
     return parsed
 
 
 def one_line_errors() -> None:
-    """From here on, an uncaught error that the user can mend ends the program as one line on stderr.
+    """From here on, an error that the user can mend ends the program as one line on stderr.
 
-    The bundle's configs call it first: MONAI wraps each error once for every reference that led to it. The full
-    trace is shown when MULTIMIX_DEBUG is set.
+    The bundle's configs call it first: MONAI wraps each error once for every reference that led to
+    it. The full trace is shown when MULTIMIX_DEBUG is set.
     """
     if not os.environ.get("MULTIMIX_DEBUG"):
         sys.excepthook = show_error
 
 
-def show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """One line for a ValueError, TypeError, OSError or FloatingPointError at the root, else the trace."""
+def show_error(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """One line for an error at the root that a user can mend, else the trace."""
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
@@ -85,26 +108,52 @@ def show_error(kind: type[BaseException], error: BaseException, trace: Traceback
 def find_cases(inputs: str | Path | Iterable[str | Path]) -> list[dict[str, Any]]:
     """Radiographs among files and, recursively, in folders, as cases in a stable order.
 
-    A file named as such is taken whatever it is called, so that its refusal is reported; of a folder's files only
-    images and DICOM are.
+    A file named as such is taken whatever it is called, and even if it is missing, so that its
+    refusal is reported; of a folder's files only images and DICOM are, hidden ones left out.
 
     Raises:
-        FileNotFoundError: nothing is found.
+        FileNotFoundError: none of the inputs exists, or nothing is found in them.
     """
-    given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    given = [Path(p) for p in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
+    names = ", ".join(map(str, given))
+    if not any(path.exists() for path in given):
+        raise FileNotFoundError(
+            f"{names} does not exist: set --dataset_dir to a folder with radiographs, or to one"
+        )
     paths: dict[Path, None] = {}
-    for entry in map(Path, given):
-        found = sorted(p for p in entry.rglob("*") if is_radiograph(p)) if entry.is_dir() else [entry]
-        paths |= dict.fromkeys(found)
+    for entry in given:
+        paths |= dict.fromkeys(radiographs_below(entry) if entry.is_dir() else [entry])
     if not paths:
-        names = ", ".join(map(str, given))
-        raise FileNotFoundError(f"no radiograph in {names}: set --dataset_dir to a folder with images")
-    return [{Keys.IMAGE: str(path), Keys.CASE: path.stem} for path in paths]
+        raise FileNotFoundError(
+            f"no radiograph in {names}: set --dataset_dir to a folder with radiographs"
+        )
+    return [{Keys.IMAGE: str(path), Keys.CASE: name_without_suffix(path)} for path in paths]
+
+
+def radiographs_below(folder: Path) -> list[Path]:
+    """Radiographs at any depth, sorted; a folder that cannot be read is named in the log."""
+
+    def log(error: OSError) -> None:
+        logger.error(f"folder left out: {error}")
+
+    files = (Path(root, name) for root, _, names in os.walk(folder, onerror=log) for name in names)
+    return sorted(path for path in files if is_radiograph(path))
 
 
 def is_radiograph(path: Path) -> bool:
-    """Whether a file of a folder may be one: by its name, or DICOM by its content."""
-    return path.is_file() and (path.name.lower().endswith(tuple(IMAGE_SUFFIXES)) or is_dicom(path))
+    """Whether a file of a folder may be one: by its name, or DICOM by its content.
+
+    A broken link with an image's name counts, and a file that cannot be opened: they are refused
+    later, by name.
+    """
+    if path.name.startswith("."):
+        return False
+    if path.name.lower().endswith(IMAGE_SUFFIXES):
+        return True
+    try:
+        return path.is_file() and is_dicom(path)
+    except (ImageError, OSError):
+        return True
 
 
 def process_device() -> torch.device:
@@ -121,7 +170,9 @@ def start_process(backend: str, device: torch.device) -> None:
         ValueError: the program was not started by torchrun.
     """
     if "RANK" not in os.environ:
-        raise ValueError("multi_gpu_train.json needs torchrun: torchrun --standalone --nproc_per_node=2 -m ...")
+        raise ValueError(
+            "multi_gpu_train.json needs torchrun: torchrun --standalone --nproc_per_node=2 -m ..."
+        )
     if device.type == "cuda":
         torch.cuda.set_device(device)
     torch.distributed.init_process_group(backend)
@@ -135,6 +186,7 @@ __all__ = [
     "load_datalist",
     "load_weights",
     "one_line_errors",
+    "own_bundle",
     "parse_overrides",
     "process_device",
     "start_process",

@@ -13,7 +13,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from PIL import Image
 
-from multimix_monai.data.images import ImageError
+from multimix_monai.data.images import ImageError, name_without_suffix
 from multimix_monai.data.keys import Keys
 from multimix_monai.engines.evaluator import ERROR
 from multimix_monai.handlers.pictures import overlay, saliency_map
@@ -39,8 +39,9 @@ COLUMNS = (
 class CaseWriter:
     """Writes mask.png, overlay.png and saliency.png of each case, results.csv and results.jsonl.
 
-    Rows are written as cases are finished, so that an interrupted run keeps them. A case's folder is named after
-    its file, a DICOM's after a digest of its path, since its file name may name a patient.
+    Rows are written as cases are finished, so that an interrupted run keeps them. A case's folder
+    is named after its file, a DICOM's after a digest of its path, since its file name may name a
+    patient.
 
     Args:
         output_dir: made if it is missing; results of an earlier run are replaced.
@@ -54,25 +55,29 @@ class CaseWriter:
         self.threshold_prob = threshold_prob
         self.rows: list[dict[str, Any]] = []
         self.folders: set[str] = set()
+        self.batch: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
         """To an evaluator of `engines.MultiMixEvaluator`'s kind."""
         engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._remember)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._write)
 
     def _begin(self) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        self.rows, self.folders = [], set()
+        self.rows, self.folders = [], {"results.csv", "results.jsonl"}
         (self.output_dir / "results.jsonl").write_text("")
         with (self.output_dir / "results.csv").open("w", newline="") as file:
             csv.DictWriter(file, COLUMNS).writeheader()
 
+    def _remember(self, engine: Engine) -> None:
+        """The whole batch in its order; the engine keeps only those that could be read."""
+        self.batch = list(engine.state.batch)
+
     def _write(self, engine: Engine) -> None:
-        refused = engine.refused  # type: ignore[attr-defined]
-        while refused:
-            self._add(error_row(refused.pop(0)))
-        for case in engine.state.output:
-            self._add(self._write_case(case))
+        results = iter(engine.state.output)
+        for case in self.batch:
+            self._add(error_row(case) if ERROR in case else self._write_case(next(results)))
 
     def _add(self, row: dict[str, Any]) -> None:
         row = {column: row.get(column) for column in COLUMNS}
@@ -87,7 +92,12 @@ class CaseWriter:
         try:
             return self._pictures(case, path) | {"input": str(path), "status": "ok"}
         except (OSError, ValueError) as error:
-            return {"input": str(path), "status": "failed", "reason": "write", "message": str(error)}
+            return {
+                "input": str(path),
+                "status": "failed",
+                "reason": "write",
+                "message": str(error),
+            }
 
     def _pictures(self, case: dict[str, Any], path: Path) -> dict[str, Any]:
         folder = self._folder(path)
@@ -115,10 +125,10 @@ class CaseWriter:
     def _folder(self, path: Path) -> str:
         """A folder name that no other case of this run has."""
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:10]
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).strip("._")
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name_without_suffix(path)).strip("._")
         name = f"dicom-{digest}" if is_dicom(path) or not stem else stem
-        name = name if name not in self.folders else f"{name}-{digest}"
-        self.folders.add(name)
+        name = name if name.lower() not in self.folders else f"{name}-{digest}"
+        self.folders.add(name.lower())  # some file systems take A and a for one
         return name
 
 
