@@ -10,18 +10,23 @@ import typer
 
 def evaluate_command(
     datalist: Annotated[Path, typer.Option(help="JSON that `multimix datalist` wrote.")],
-    dataset_dir: Annotated[Path, typer.Option(help="Folder that its paths start from.")] = Path("."),
+    dataset_dir: Annotated[Path, typer.Option(help="Folder that its paths start from.")] = Path(
+        "."
+    ),
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("runs/evaluation"),
-    weights: Annotated[Path | None, typer.Option(help="Weights; the bundle's own if absent.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights; the bundle's own if absent.")
+    ] = None,
     part: Annotated[str, typer.Option(help="Part of the datalist.")] = "test",
     threshold: Annotated[
         float | None, typer.Option(help="Of the probability; chosen on validation if absent.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Any key of the configs: KEY=VALUE, repeatable.")
+        list[str] | None,
+        typer.Option("--set", help="Any key of the configs: KEY=VALUE, repeatable."),
     ] = None,
 ) -> None:
-    """Measure masks and labels on a part of a datalist, with intervals, plots and the worst cases."""
+    """Measure masks and labels on a part of a datalist: intervals, plots, the worst cases."""
     from monai.bundle import run
 
     from multimix_monai.apps.bundle import config_files, default_bundle_root, parse_overrides

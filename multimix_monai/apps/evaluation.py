@@ -1,4 +1,4 @@
-"""Apps: validation chooses the threshold, the test cases are measured with it, a report says how it went."""
+"""Apps: validation chooses the threshold, the test cases are measured with it and reported."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from monai.engines import SupervisedEvaluator
 
-from multimix_monai.apps.report import summary_table, write_report
 from multimix_monai.apps.case_results import CaseResults
+from multimix_monai.apps.report import summary_table, write_report
 from multimix_monai.metrics import choose_threshold
 
 FIXED_THRESHOLD = 0.5

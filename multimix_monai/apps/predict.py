@@ -13,7 +13,9 @@ SOME_WITHOUT_RESULT = 3
 def predict_command(
     inputs: Annotated[list[Path], typer.Argument(help="Radiographs, or folders with them.")],
     output: Annotated[Path, typer.Option(help="Folder of the results; made if missing.")],
-    weights: Annotated[Path | None, typer.Option(help="Weights; the bundle's own if absent.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights; the bundle's own if absent.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Of the probability; the bundle's if absent.")
     ] = None,

@@ -10,15 +10,20 @@ import typer
 
 def train_command(
     datalist: Annotated[Path, typer.Option(help="JSON that `multimix datalist` wrote.")],
-    dataset_dir: Annotated[Path, typer.Option(help="Folder that its paths start from.")] = Path("."),
-    output: Annotated[Path, typer.Option(help="Folder of checkpoints, TensorBoard, report.")] = Path(
-        "runs/multimix"
+    dataset_dir: Annotated[Path, typer.Option(help="Folder that its paths start from.")] = Path(
+        "."
     ),
-    recipe: Annotated[str, typer.Option(help="default, or paper: the published method.")] = "default",
+    output: Annotated[
+        Path, typer.Option(help="Folder of checkpoints, TensorBoard, report.")
+    ] = Path("runs/multimix"),
+    recipe: Annotated[
+        str, typer.Option(help="default, or paper: the published method.")
+    ] = "default",
     epochs: Annotated[int | None, typer.Option(help="Epochs; more of them resume a run.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Any key of train.json: KEY=VALUE, repeatable.")
+        list[str] | None,
+        typer.Option("--set", help="Any key of train.json: KEY=VALUE, repeatable."),
     ] = None,
 ) -> None:
     """Train; the same command again goes on where it was interrupted."""

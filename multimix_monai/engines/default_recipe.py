@@ -25,8 +25,9 @@ from multimix_monai.losses import DistributionAlignment, MaskConsistencyLoss, Ps
 class DefaultRecipe(Recipe):
     """Supervised terms on both tasks, and a teacher's view of what has no annotation.
 
-    The teacher sees the weak view; the network must say the same of the strong view: the class where the
-    teacher is confident, the mask on every pixel where it is. Both terms grow in with training.
+    The teacher sees the weak view; the network must say the same of the strong view: the class
+    where the teacher is confident, the mask on every pixel where it is. Both terms grow in with
+    training.
 
     Args:
         threshold_prob: least probability of a pseudo-label.
@@ -38,7 +39,8 @@ class DefaultRecipe(Recipe):
         align_classes: bring the pseudo-labels' class frequencies to those of the labelled cases.
         label_smoothing: of the supervised class term, in [0, 1).
 
-    Source: FixMatch (arXiv 2001.07685), Mean Teacher (1703.01780), ReMixMatch (1911.09785), UniMatch (2208.09910).
+    Source: FixMatch (arXiv 2001.07685), Mean Teacher (1703.01780), ReMixMatch (1911.09785),
+        UniMatch (2208.09910).
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Engines: the evaluator, MONAI's SupervisedEvaluator for cases of any size, some of them unreadable."""
+"""Engines: the evaluator, MONAI's SupervisedEvaluator for cases of any size.
+
+A case that cannot be read does not end an evaluation."""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ ERROR = "error"  # of a case that could not be read, in place of its image
 
 
 class CaseDataset(Dataset):
-    """Cases -> preprocessed cases with their truth; one that cannot be read carries its error instead.
+    """Cases -> preprocessed cases with their truth; an unreadable one carries its error instead.
 
     Args:
         data: items with an `image` path, maybe with the paths of a `mask`.
@@ -51,8 +53,8 @@ def collate_cases(cases: list[dict]) -> list[dict]:
 class MultiMixEvaluator(SupervisedEvaluator):
     """SupervisedEvaluator over lists of cases; metrics see masks on each image's own grid.
 
-    A case with an error goes to `refused` and to the log; the others of its batch go on. A case's mask, if it has
-    one, is on the image's own grid and never resampled.
+    A case with an error goes to `refused` and to the log; the others of its batch go on. A case's
+    mask, if it has one, is on the image's own grid and never resampled.
 
     Args:
         **workflow: as of SupervisedEvaluator; `postprocessing` inverts the preprocessing.
@@ -72,7 +74,9 @@ class MultiMixEvaluator(SupervisedEvaluator):
         if good:
             images = torch.stack([plain_image(case) for case in good]).to(self.state.device)
             predictions = self._predict(images)
-            self.state.output = [{**case, Keys.PRED: p} for case, p in zip(good, predictions)]
+            self.state.output = [
+                {**case, Keys.PRED: p} for case, p in zip(good, predictions, strict=True)
+            ]
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output
@@ -90,7 +94,7 @@ def plain_image(case: dict) -> Tensor:
 
 
 def with_truth(case: dict) -> dict:
-    """The preprocessed case with its mask read, (1, H, W) uint8 on the image's own grid, if it has one.
+    """The case with its mask, if any, read: (1, H, W) uint8 on the image's own grid.
 
     Raises:
         ValueError: the mask cannot be read, or is of another size than its image.
@@ -102,7 +106,8 @@ def with_truth(case: dict) -> dict:
     grid = tuple(int(n) for n in case[Keys.IMAGE].applied_operations[0]["orig_size"])
     if truth.shape != grid:
         raise ValueError(
-            f"mask {paths} is {truth.shape[0]}x{truth.shape[1]} but its image is {grid[0]}x{grid[1]} "
+            f"mask {paths} is {truth.shape[0]}x{truth.shape[1]} but its image is "
+            f"{grid[0]}x{grid[1]} "
             "(rows x columns): give a mask drawn on this image, or leave the mask out"
         )
     return {**case, Keys.MASK: torch.from_numpy(truth)[None]}

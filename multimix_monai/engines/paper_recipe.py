@@ -31,8 +31,9 @@ class PaperRecipe(Recipe):
         divergence_weight: β.
 
     Source: MultiMix (arXiv 2110.13185), equations 1 to 6 and section 4.2.
-    Differs: the divergence is that of Bernoulli variables (published: identically 0); pseudo-labels come from a
-        pass without dropout; each case gives its own weak and strong view, freshly shuffled and augmented.
+    Differs: the divergence is that of Bernoulli variables (published: identically 0); pseudo-labels
+        come from a pass without dropout; each case gives its own weak and strong view, freshly
+        shuffled and augmented.
     """
 
     def __init__(

@@ -63,8 +63,8 @@ def joint_forward(
     sizes = [len(x) for x in images.values()]
     n = sum(len(x) for x in decoded.values())
     out = network(torch.cat(list(images.values())), decode_first=n)
-    classes = dict(zip(images, out.class_logits.float().split(sizes)))
-    masks = dict(zip(decoded, out.seg_logits.float().split(sizes[: len(decoded)])))
+    classes = dict(zip(images, out.class_logits.float().split(sizes), strict=True))
+    masks = dict(zip(decoded, out.seg_logits.float().split(sizes[: len(decoded)]), strict=True))
     return JointOutput(masks, {name: classes[name] for name in classified})
 
 
@@ -84,4 +84,3 @@ def pseudo_label_monitors(
 def images_of(batch: Batch, wanted: dict[str, str]) -> dict[str, Tensor]:
     """Stream name -> its images, for the streams that the batch has. wanted: name -> key."""
     return {name: batch[name][key] for name, key in wanted.items() if name in batch}
-

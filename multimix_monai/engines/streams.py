@@ -1,7 +1,8 @@
 """Engines, first stop: four endless streams of cases, one batch of each a step.
 
-What a step holds depends on the seed and the step's number alone, not on what was drawn before: a resumed run
-goes on with the very cases, order and augmentations of an uninterrupted one, with any number of workers.
+What a step holds depends on the seed and the step's number alone, not on what was drawn before: a
+resumed run goes on with the very cases, order and augmentations of an uninterrupted one, with any
+number of workers.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class StreamDataset(Dataset):
 
     Args:
         data: items of the datalist's training part.
-        transform: deterministic preprocessing, from a case to `image` and `mask`; its results are kept in memory.
+        transform: deterministic preprocessing, from a case to `image` and `mask`; its results are
+            kept in memory.
         views: stream name -> random MONAI transform of a preprocessed case.
         batch_sizes: stream name -> cases a step; 0 leaves the stream out.
         seed: of order and augmentation.
@@ -110,7 +112,9 @@ class StreamDataset(Dataset):
     def _log_pools(self, batch_sizes: dict[str, int]) -> None:
         for name in STREAMS:
             if name in self.pools:
-                logger.info(f"stream {name}: {len(self.pools[name])} cases, {batch_sizes[name]} a step")
+                logger.info(
+                    f"stream {name}: {len(self.pools[name])} cases, {batch_sizes[name]} a step"
+                )
             else:
                 why = self._why_not(name, batch_sizes[name])
                 logger.warning(f"stream {name}: {why}; training what is left")
@@ -127,21 +131,27 @@ class StreamDataset(Dataset):
 
     def _batch(self, name: str, step: int) -> dict[str, Tensor]:
         size = self.batch_sizes[name]
-        return collate([self._view(name, position) for position in range(step * size, (step + 1) * size)])
+        return collate(
+            [self._view(name, position) for position in range(step * size, (step + 1) * size)]
+        )
 
     def _view(self, name: str, position: int) -> dict:
         pool, stream = self.pools[name], STREAMS.index(name)
         for attempt in range(len(pool)):
-            order = shuffled(len(pool), seed=self.seed, stream=stream, turn=(position + attempt) // len(pool))
+            order = shuffled(
+                len(pool), seed=self.seed, stream=stream, turn=(position + attempt) // len(pool)
+            )
             item = self._preprocessed(pool[order[(position + attempt) % len(pool)]])
             if item is not None:
-                if name != MASK_LABELLED:  # its masks are not those of all, and nobody asks for them
+                # Its masks are not those of all, and nobody asks for them.
+                if name != MASK_LABELLED:
                     item.pop(Keys.MASK, None)
                 view = self.views[name]
                 view.set_random_state(seed=derive_seed(self.seed, stream, position))
                 return view(item)
         raise ValueError(
-            f"none of the {len(pool)} images of stream {name} can be read: the log names each; check "
+            f"none of the {len(pool)} images of stream {name} can be read: the log names each; "
+            f"check "
             "dataset_dir"
         )
 

@@ -45,7 +45,7 @@ class Teacher:
         if not self.decay:
             return
         decay = ema_decay(step, decay=self.decay)
-        for mean, live in zip(self.network.parameters(), self.live.parameters()):
+        for mean, live in zip(self.network.parameters(), self.live.parameters(), strict=True):
             mean.lerp_(live, 1 - decay)
 
     @torch.no_grad()

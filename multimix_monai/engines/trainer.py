@@ -24,7 +24,9 @@ def prepare_streams(
 ) -> dict[str, dict[str, Tensor]]:
     """Every tensor of every stream on the device."""
     return {
-        name: {k: v.to(device=device, non_blocking=non_blocking, **kwargs) for k, v in cases.items()}
+        name: {
+            k: v.to(device=device, non_blocking=non_blocking, **kwargs) for k, v in cases.items()
+        }
         for name, cases in batch.items()
     }
 
@@ -42,10 +44,12 @@ class MultiMixTrainer(SupervisedTrainer):
         seed: of dropout, set anew for every epoch, so that a resumed run repeats it.
         **workflow: as of SupervisedTrainer.
 
-    `engine.state.output` holds the loss, every term and monitor as floats. MONAI's IterationEvents fire.
+    `engine.state.output` holds the loss, every term and monitor as floats. MONAI's IterationEvents
+    fire.
 
     Raises:
-        ValueError: accumulate_steps below 1 or no divisor of the epoch's steps, or clip_norm below 0.
+        ValueError: accumulate_steps below 1 or no divisor of the epoch's steps, or clip_norm below
+            0.
         FloatingPointError: a term is not finite; the message names epoch, step and term.
     """
 
@@ -70,7 +74,8 @@ class MultiMixTrainer(SupervisedTrainer):
         super().__init__(loss_function=loss_function, **workflow)
         if self.state.epoch_length and self.state.epoch_length % accumulate_steps:
             raise ValueError(
-                f"an epoch has {self.state.epoch_length} steps and accumulate_steps is {accumulate_steps}: "
+                f"an epoch has {self.state.epoch_length} steps and accumulate_steps is "
+                f"{accumulate_steps}: "
                 "choose steps_per_epoch divisible by it, so that no gradient is left over"
             )
         device = torch.device(self.state.device)
@@ -85,7 +90,9 @@ class MultiMixTrainer(SupervisedTrainer):
         )
         self.dropout_seed = seed
 
-    def _iteration(self, engine: Engine, batchdata: dict[str, dict[str, Tensor]]) -> dict[str, float]:
+    def _iteration(
+        self, engine: Engine, batchdata: dict[str, dict[str, Tensor]]
+    ) -> dict[str, float]:
         device = torch.device(self.state.device)
         step = self.state.iteration
         torch.manual_seed(self.dropout_seed * 1_000_003 + step * 4099 + process_rank())
@@ -105,7 +112,9 @@ class MultiMixTrainer(SupervisedTrainer):
 
     def _terms(self, device: torch.device, batch: dict, *, progress: float) -> Terms:
         enabled = self.autocast_dtype is not None
-        with torch.autocast(device.type, dtype=self.autocast_dtype or torch.bfloat16, enabled=enabled):
+        with torch.autocast(
+            device.type, dtype=self.autocast_dtype or torch.bfloat16, enabled=enabled
+        ):
             terms: Terms = self.loss_function(self.network, self.teacher, batch, progress)
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         return terms
@@ -131,7 +140,8 @@ def check_finite(terms: Terms, *, epoch: int, step: int) -> None:
     for name, value in terms.losses.items():
         if not torch.isfinite(value):
             raise FloatingPointError(
-                f"loss term {name!r} is {value.item()} at epoch {epoch}, step {step}: training stops "
+                f"loss term {name!r} is {value.item()} at epoch {epoch}, step {step}: training "
+                "stops "
                 "here, the last checkpoint is intact; lower the learning rate or set amp to false"
             )
 

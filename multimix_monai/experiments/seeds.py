@@ -80,4 +80,4 @@ def parse(arguments: Sequence[str]) -> dict[str, list[Path]]:
 
 
 if __name__ == "__main__":
-    print(table(parse(sys.argv[1:])))
+    sys.stdout.write(table(parse(sys.argv[1:])) + "\n")

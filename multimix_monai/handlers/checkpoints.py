@@ -1,4 +1,4 @@
-"""Handlers: checkpoints that survive a kill, hold plain data only, and from which training goes on."""
+"""Handlers: checkpoints that survive a kill, hold plain data, and from which training goes on."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ NO_SCORE = float("-inf")
 class Stateful(Protocol):
     """What has a state to save."""
 
-    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state_dict: Any) -> Any: ...  # noqa: D102
+    def load_state_dict(self, state_dict: Any) -> Any: ...
 
 
 def save_atomically(state: dict[str, Any], path: Path) -> None:
@@ -155,9 +155,13 @@ class Checkpoints:
         engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
         self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
         if engine.state.epoch >= engine.state.max_epochs:
-            logger.warning(f"{path} has all {engine.state.epoch} epochs: raise --max_epochs to go on")
+            logger.warning(
+                f"{path} has all {engine.state.epoch} epochs: raise --max_epochs to go on"
+            )
             engine.terminate()
-        logger.info(f"going on from {path}, epoch {engine.state.epoch} of {engine.state.max_epochs}")
+        logger.info(
+            f"going on from {path}, epoch {engine.state.epoch} of {engine.state.max_epochs}"
+        )
 
     def _load_part(self, name: str, part: Stateful, state: dict[str, Any]) -> None:
         try:
@@ -170,7 +174,7 @@ class Checkpoints:
             ) from error
 
     def save(self, engine: Engine) -> None:
-        """Both files, on the first process only; the best first, so that `last.pt` never knows of one that is lost."""
+        """Both files, on the first process; the best first, so `last.pt` never knows a lost one."""
         if process_rank() != 0:
             return
         score = self._score(engine)
@@ -197,7 +201,8 @@ class Checkpoints:
             return
         if not self.best_epoch:
             logger.warning(
-                f"no epoch was validated, so {self.save_dir / BEST} is not written: set --val_interval "
+                f"no epoch was validated, so {self.save_dir / BEST} is not written: "
+                "set --val_interval "
                 f"to --max_epochs or less; the last weights are in {self.save_dir / LAST}"
             )
         else:

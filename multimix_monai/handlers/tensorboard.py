@@ -93,6 +93,9 @@ class TensorBoardTerms:
         for index, case in enumerate(self.shown):
             image = read_radiograph(case[Keys.IMAGE].meta["filename_or_obj"]).pixels
             self.writer.add_image(
-                f"validation/{index}", picture(case, image), engine.state.iteration, dataformats="HWC"
+                f"validation/{index}",
+                picture(case, image),
+                engine.state.iteration,
+                dataformats="HWC",
             )
         self.shown = []

@@ -41,7 +41,7 @@ class KnownMeanDice(MeanDice):
     def update(self, output: Sequence[list[Tensor]]) -> None:
         """Take in a batch; one without any truth changes nothing."""
         self.seen += len(output[0])
-        for pred, truth in zip(*output):
+        for pred, truth in zip(*output, strict=True):
             super().update(([pred.float()], [truth.float()]))
 
     def compute(self) -> float:
@@ -50,7 +50,7 @@ class KnownMeanDice(MeanDice):
 
 
 class KnownAUC(Metric):
-    """Area under the ROC curve of the last class over the cases with a label; nan if one class is missing.
+    """Area under the ROC curve over the cases with a label; nan if one class is missing.
 
     Source: monai.metrics.compute_roc_auc.
     """
@@ -76,7 +76,7 @@ class KnownAUC(Metric):
 
 
 class MeanOfMetrics(Metric):
-    """The mean of other metrics that are attached to the same engine; those that are nan are left out."""
+    """The mean of metrics that are attached to the same engine; those that are nan are left out."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = list(metrics)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def align(probs: Tensor, *, target: Tensor, running: Tensor) -> Tensor:
-    """Probabilities scaled by target / running and normalised. probs: (B, K) -> (B, K), rows sum to 1.
+    """Probabilities times target / running, normalised. probs: (B, K) -> (B, K), rows sum to 1.
 
     Source: ReMixMatch (arXiv 1911.09785), section 3.1.
     """
@@ -42,7 +42,7 @@ class DistributionAlignment(torch.nn.Module):
 
     @torch.no_grad()
     def forward(self, probs: Tensor, *, labels: Tensor) -> Tensor:
-        """Take note of a batch and align it. probs: (B, K); labels: (N,) of the labelled batch -> (B, K)."""
+        """Note a batch and align it. probs: (B, K); labels: (N,) of the labelled -> (B, K)."""
         if probs.ndim != 2 or probs.shape[1] != len(self.target):
             raise ValueError(
                 f"probs are {tuple(probs.shape)}; expected (B, K) of {len(self.target)} classes"

@@ -1,4 +1,4 @@
-"""Losses: the mask of the strong view agrees with the weak view's, pixel by pixel, where that is sure."""
+"""Losses: the strong view's mask agrees with the weak view's on every pixel that is sure."""
 
 from __future__ import annotations
 

@@ -17,13 +17,15 @@ def bernoulli_divergence(logits_p: Tensor, logits_q: Tensor) -> Tensor:
 class MaskDivergenceLoss(torch.nn.Module):
     """Mean KL divergence between the predicted masks of labelled and of unlabelled images.
 
-    The i-th labelled is compared with the i-th unlabelled image; of the longer batch the rest is left out.
+    The i-th labelled is compared with the i-th unlabelled image; of the longer batch the rest is
+    left out.
 
     Raises:
         ValueError: masks of unequal size.
 
     Source: MultiMix (arXiv 2110.13185), equation 6.
-    Differs: every pixel is a Bernoulli variable. The published code takes a softmax over the one mask channel,
+    Differs: every pixel is a Bernoulli variable. The published code takes a softmax over the one
+        mask channel,
         which is 1 everywhere, so that its divergence and gradient are exactly 0.
     """
 
@@ -35,4 +37,6 @@ class MaskDivergenceLoss(torch.nn.Module):
                 f"{tuple(unlabelled_logits.shape[1:])}; they must be of one size"
             )
         n = min(len(labelled_logits), len(unlabelled_logits))
-        return bernoulli_divergence(labelled_logits[:n].float(), unlabelled_logits[:n].float()).mean()
+        return bernoulli_divergence(
+            labelled_logits[:n].float(), unlabelled_logits[:n].float()
+        ).mean()

@@ -1,4 +1,4 @@
-"""Network, first stop: the convolution block, and what of it the saliency needs to run backwards."""
+"""Network, first stop: the convolution block, and what the saliency needs to run back."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ def inverse_std(x: Tensor) -> Tensor:
 
 
 def dropout_scale(x: Tensor, prob: float) -> Tensor:
-    """What dropout multiplies by: 0 with probability prob, rounded to 1/256, else 1 / (1 - prob). Shape of x.
+    """What dropout multiplies by: 0 with probability prob (rounded to 1/256), else 1 / (1 - prob).
 
     One random byte an element: a third of the time of torch's dropout on a processor.
     """
     cut = round(256 * prob)
-    words = torch.randint(-(2**31), 2**31, (x.numel() // 4 + 1,), dtype=torch.int32, device=x.device)
+    words = torch.randint(
+        -(2**31), 2**31, (x.numel() // 4 + 1,), dtype=torch.int32, device=x.device
+    )
     keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= cut
     return keep.to(x.dtype) * (256 / (256 - cut))
 

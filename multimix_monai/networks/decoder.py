@@ -29,7 +29,12 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, bridge_channels: int, mask_channels: int, *, widths: Sequence[int], dropout_prob: float
+        self,
+        bridge_channels: int,
+        mask_channels: int,
+        *,
+        widths: Sequence[int],
+        dropout_prob: float,
     ) -> None:
         super().__init__()
         skips = list(widths[-2::-1])
@@ -37,19 +42,19 @@ class Decoder(nn.Module):
         extra = [bridge_channels] + [0] * (len(skips) - 1)
         self.blocks = nn.ModuleList(
             ConvBlock(b + s + e, s, dropout_prob=dropout_prob)
-            for b, s, e in zip(below, skips, extra)
+            for b, s, e in zip(below, skips, extra, strict=True)
         )
         self.head = nn.Conv2d(widths[0], mask_channels, kernel_size=1)
-        # The published network carries a second head that nothing calls. It stays, frozen, so that the
-        # parameter count is the published one and published checkpoints have a place for every tensor.
+        # The published network carries a second head that nothing calls. It stays, frozen, so that
+        # the parameter count is the published one and its checkpoints find a place for each tensor.
         self.unused_head = nn.Conv2d(widths[0] + 1, mask_channels, kernel_size=1)
         self.unused_head.requires_grad_(False)
 
     def forward(self, features: Sequence[Tensor], bridge: Tensor) -> Tensor:
-        """features: of the encoder, finest first; bridge: (B, C, H/8, W/8) -> mask logits (B, M, H, W)."""
+        """features: finest first; bridge: (B, C, H/8, W/8) -> mask logits (B, M, H, W)."""
         x = features[-1]
         extras: list[Tensor] = [bridge]
-        for block, skip in zip(self.blocks, features[-2::-1]):
+        for block, skip in zip(self.blocks, features[-2::-1], strict=True):
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = block(torch.cat([x, skip, *extras], dim=1))
             extras = []

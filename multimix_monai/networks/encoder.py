@@ -1,4 +1,4 @@
-"""Network, second stop: the shared encoder, which classifies the image and hands its features on."""
+"""Network, second stop: the shared encoder classifies the image and hands its features on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Encoded(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Blocks with max-pooling by 2 after each; global average of the last pool; linear to classes."""
+    """Blocks with max-pooling by 2 after each; average of the last pool; linear to classes."""
 
     def __init__(
         self, in_channels: int, num_classes: int, *, widths: Sequence[int], dropout_prob: float
@@ -36,7 +36,8 @@ class Encoder(nn.Module):
         super().__init__()
         channels = [in_channels, *widths]
         self.blocks = nn.ModuleList(
-            ConvBlock(i, o, dropout_prob=dropout_prob) for i, o in zip(channels, widths)
+            ConvBlock(i, o, dropout_prob=dropout_prob)
+            for i, o in zip(channels, widths, strict=False)
         )
         self.classifier = nn.Linear(widths[-1], num_classes)
 

@@ -32,7 +32,8 @@ class MultiMix(nn.Module):
         mask_channels: channels of the mask.
         widths: channels of the five encoder blocks; 1,965,173 parameters with the defaults.
         dropout_prob: at the end of each block, in [0, 1).
-        saliency_pass: in training, whether the saliency comes from the "shared" pass, dropout and all, or
+        saliency_pass: in training, whether the saliency comes from the "shared" pass, dropout and
+            all, or
             from a "separate" one without dropout, as published. In evaluation both are the same.
 
     Example:
@@ -40,7 +41,8 @@ class MultiMix(nn.Module):
         torch.Size([2, 1, 64, 64])
 
     Source: MultiMix, ISBI 2021 (arXiv 2010.14731) and MELBA 2021:011 (arXiv 2110.13185).
-    Differs: the saliency is an explicit vector-Jacobian product (see `saliency`), so forward needs neither
+    Differs: the saliency is an explicit vector-Jacobian product (see `saliency`), so forward needs
+        neither
         a graph nor an optimiser, and evaluation is deterministic.
     """
 
@@ -61,7 +63,9 @@ class MultiMix(nn.Module):
         if saliency_pass not in SALIENCY_PASSES:
             raise ValueError(f"saliency_pass is {saliency_pass!r}: use one of {SALIENCY_PASSES}")
         self.encoder = Encoder(in_channels, num_classes, widths=widths, dropout_prob=dropout_prob)
-        self.decoder = Decoder(in_channels + 1, mask_channels, widths=widths, dropout_prob=dropout_prob)
+        self.decoder = Decoder(
+            in_channels + 1, mask_channels, widths=widths, dropout_prob=dropout_prob
+        )
         self.in_channels = in_channels
         self.saliency_pass = saliency_pass
         self.divisor = 2 ** len(widths)
@@ -70,7 +74,8 @@ class MultiMix(nn.Module):
         """Predict. x: (B, in_channels, H, W), H and W divisible by 32.
 
         Args:
-            decode_first: only the first so many images need a mask, the others only a class; all if None.
+            decode_first: only the first so many images need a mask, the others only a class; all if
+                None.
 
         Raises:
             ValueError: a size is not divisible by 32.
@@ -90,7 +95,7 @@ class MultiMix(nn.Module):
         """Encode all images, with the saliency of the first n: (n, 1, H, W)."""
         weight = self.encoder.classifier.weight
         if self.training and self.saliency_pass == "separate":
-            # Before the other pass: autocast reuses its copies of the weights, and these need a graph.
+            # Before the other pass: autocast reuses copies of the weights, and these need a graph.
             encoded = self.encoder(x)
             with torch.no_grad():
                 still = self.encoder.forward_recorded(x[:n], keep=n, dropout=False)

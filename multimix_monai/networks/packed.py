@@ -9,7 +9,7 @@ from multimix_monai.networks.multimix import MultiMix, Prediction
 
 
 def pack(prediction: Prediction) -> Tensor:
-    """Mask logits, saliency and class logits spread over the plane -> (B, mask + 1 + classes, H, W)."""
+    """Mask logits, saliency, class logits spread out -> (B, mask + 1 + classes, H, W)."""
     seg, classes, saliency = prediction
     plane = classes[:, :, None, None].expand(-1, -1, *seg.shape[2:])
     return torch.cat([seg, saliency.to(seg.dtype), plane.to(seg.dtype)], dim=1)

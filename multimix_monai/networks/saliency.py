@@ -1,7 +1,8 @@
 """Network, third stop: where the image made the winning class score, without autograd.
 
-The encoder is a short chain, so its vector-Jacobian product is written out. Nothing here needs a graph: the
-saliency works under no_grad and inference_mode, leaves no gradients behind, and can be exported.
+The encoder is a short chain, so its vector-Jacobian product is written out. Nothing here needs a
+graph: the saliency works under no_grad and inference_mode, leaves no gradients behind, and can be
+exported.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def saliency(encoded: Encoded, *, classifier_weight: Tensor) -> Tensor:
     Returns:
         (B, 1, H, W), at least 0, without gradient; over several input channels the largest.
 
-    Source: MultiMix (arXiv 2110.13185), section 3.2; Simonyan et al. 2013 (arXiv 1312.6034), section 3.1.
+    Source: MultiMix (arXiv 2110.13185), section 3.2; Simonyan et al. 2013 (arXiv 1312.6034),
+        section 3.1.
     Differs: an explicit vector-Jacobian product instead of a backward pass through the live graph.
     """
     if encoded.stages is None:
