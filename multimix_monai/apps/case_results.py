@@ -9,6 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from multimix_monai.data.keys import Keys
+from multimix_monai.engines.outputs import outputs
 from multimix_monai.handlers.tensorboard import picture
 from multimix_monai.metrics import CaseResult, mask_metrics
 from multimix_monai.transforms.load import read_radiograph
@@ -33,7 +34,7 @@ class CaseResults:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
 
     def _add(self, engine: Engine) -> None:
-        for case in engine.state.output:
+        for case in outputs(engine):
             result = self._result(case)
             self.results.append(result)
             if self.keep_pictures:

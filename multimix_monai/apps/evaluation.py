@@ -55,10 +55,12 @@ def choose(validation: SupervisedEvaluator) -> tuple[float, str]:
     collected = CaseResults(measure_masks=False)
     collected.attach(validation)
     validation.run()
-    known = [r for r in collected.results if r.label is not None]
-    if len({r.label for r in known}) < 2:
+    known = [
+        (r.prob, r.label) for r in collected.results if r.label is not None and r.prob is not None
+    ]
+    if len({label for _, label in known}) < 2:
         return FIXED_THRESHOLD, "fixed: validation does not have both classes"
-    probs, labels = [r.prob for r in known], [r.label for r in known]
+    probs, labels = zip(*known, strict=True)
     return choose_threshold(probs, labels), f"validation, Youden's index over {len(known)} cases"
 
 

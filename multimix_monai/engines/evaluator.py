@@ -64,7 +64,9 @@ class MultiMixEvaluator(SupervisedEvaluator):
         super().__init__(**{"decollate": False, **workflow})
         self.refused: list[dict] = []
 
-    def _iteration(self, engine: Engine, batchdata: list[dict]) -> list[dict]:
+    def _iteration(  # type: ignore[override]
+        self, engine: Engine, batchdata: list[dict]
+    ) -> list[dict]:
         good = [case for case in batchdata if ERROR not in case]
         for case in batchdata:
             if ERROR in case:

@@ -90,7 +90,7 @@ class MultiMixTrainer(SupervisedTrainer):
         )
         self.dropout_seed = seed
 
-    def _iteration(
+    def _iteration(  # type: ignore[override]
         self, engine: Engine, batchdata: dict[str, dict[str, Tensor]]
     ) -> dict[str, float]:
         device = torch.device(self.state.device)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 COLUMNS = {
@@ -49,7 +49,7 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 
-def table(systems: dict[str, Iterable[Path]]) -> str:
+def table(systems: Mapping[str, Iterable[Path]]) -> str:
     """Markdown, a row a system. systems: name -> folders of its runs, one a seed."""
     lines = [f"| system | seeds | {' | '.join(COLUMNS)} |", f"|---|---|{'---|' * len(COLUMNS)}"]
     for name, runs in systems.items():

@@ -16,6 +16,7 @@ from PIL import Image
 from multimix_monai.data.images import ImageError, name_without_suffix
 from multimix_monai.data.keys import Keys
 from multimix_monai.engines.evaluator import ERROR
+from multimix_monai.engines.outputs import outputs
 from multimix_monai.handlers.pictures import overlay, saliency_map
 from multimix_monai.transforms.load import is_dicom, read_radiograph
 
@@ -75,7 +76,7 @@ class CaseWriter:
         self.batch = list(engine.state.batch)
 
     def _write(self, engine: Engine) -> None:
-        results = iter(engine.state.output)
+        results = iter(outputs(engine))
         for case in self.batch:
             self._add(error_row(case) if ERROR in case else self._write_case(next(results)))
 

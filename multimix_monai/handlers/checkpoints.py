@@ -154,7 +154,7 @@ class Checkpoints:
             self._load_part(name, part, state)
         engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
         self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
-        if engine.state.epoch >= engine.state.max_epochs:
+        if engine.state.epoch >= (engine.state.max_epochs or 0):
             logger.warning(
                 f"{path} has all {engine.state.epoch} epochs: raise --max_epochs to go on"
             )
@@ -190,7 +190,7 @@ class Checkpoints:
         """This epoch's validation score; None if it was not validated."""
         if self.evaluator is None:
             return 0.0
-        state = self.evaluator.state
+        state: Any = self.evaluator.state
         if getattr(state, "epoch", 0) != engine.state.epoch:
             return None
         return float(state.metrics[state.key_metric_name])

@@ -9,6 +9,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.utils.enums import CommonKeys
 
+from multimix_monai.engines.outputs import outputs
 from multimix_monai.engines.trainer import process_rank
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Progress:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
 
     def _add(self, engine: Engine) -> None:
-        for name, value in engine.state.output.items():
+        for name, value in outputs(engine).items():
             self.sums.setdefault(name, []).append(value)
 
     def _log(self, engine: Engine) -> None:

@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from multimix_monai.data.keys import Keys
+from multimix_monai.engines.outputs import outputs
 from multimix_monai.engines.trainer import process_rank
 from multimix_monai.handlers.pictures import overlay, saliency_map
 
@@ -73,14 +74,14 @@ class TensorBoardTerms:
         self.writer.close()
 
     def _terms(self, engine: Engine) -> None:
-        for name, value in engine.state.output.items():
+        for name, value in outputs(engine).items():
             self.writer.add_scalar(f"train/{name}", value, engine.state.iteration)
         rate = engine.optimizer.param_groups[0]["lr"]  # type: ignore[attr-defined]
         self.writer.add_scalar("train/learning_rate", rate, engine.state.iteration)
 
     def _keep(self, evaluator: Engine) -> None:
         """The first cases with a mask, and the first without."""
-        for case in evaluator.state.output:
+        for case in outputs(evaluator):
             alike = [c for c in self.shown if (Keys.MASK in c) == (Keys.MASK in case)]
             if len(alike) < self.num_pictures // 2:
                 self.shown.append(case)

@@ -72,7 +72,8 @@ class KnownAUC(Metric):
         """In [0, 1]."""
         if len(set(self.labels)) < 2:
             return math.nan
-        return float(compute_roc_auc(torch.tensor(self.scores), torch.tensor(self.labels)))
+        auc: Any = compute_roc_auc(torch.tensor(self.scores), torch.tensor(self.labels))
+        return float(auc)
 
 
 class MeanOfMetrics(Metric):

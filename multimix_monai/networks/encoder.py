@@ -62,4 +62,5 @@ class Encoder(nn.Module):
 
     def classify(self, pooled: Tensor) -> Tensor:
         """The last pooled features, (B, widths[-1], h, w) -> class logits (B, classes)."""
-        return self.classifier(pooled.mean(dim=(2, 3)))
+        logits: Tensor = self.classifier(pooled.mean(dim=(2, 3)))
+        return logits
