@@ -27,6 +27,10 @@ def known_labels(output: Sequence[dict[str, Any]]) -> tuple[list[Tensor], list[i
     return [c[Keys.PROBS] for c in cases], [int(c[Keys.LABEL]) for c in cases]
 
 
+def nothing(output: Sequence[dict[str, Any]]) -> None:
+    """For a metric that takes in no batch; ignite would take one without cases apart and fail."""
+
+
 class KnownMeanDice(MeanDice):
     """MONAI's MeanDice over the cases with a mask, each on its own grid; nan if there is none."""
 
@@ -66,7 +70,7 @@ class KnownAUC(Metric):
     def update(self, output: tuple[list[Tensor], list[int]]) -> None:
         """Take in a batch."""
         self.scores += [float(probs[-1]) for probs in output[0]]
-        self.labels += output[1]
+        self.labels += [int(label) for label in output[1]]
 
     def compute(self) -> float:
         """In [0, 1]."""
@@ -81,7 +85,7 @@ class MeanOfMetrics(Metric):
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = list(metrics)
-        super().__init__()
+        super().__init__(output_transform=nothing)
 
     def reset(self) -> None:
         """The others reset themselves."""
