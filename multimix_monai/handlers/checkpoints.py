@@ -50,6 +50,12 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
         ) from error
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Clear away what killed runs left behind in the middle of writing."""
+    for path in folder.glob(".*.pt.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def load_checkpoint(path: Path | str) -> dict[str, Any]:
     """Read a checkpoint with weights_only=True, to the CPU.
 
@@ -141,6 +147,8 @@ class Checkpoints:
 
     def load(self, engine: Engine) -> None:
         """Go on where `last.pt` ends; more epochs than were first asked for are fine."""
+        if process_rank() == 0:
+            remove_unfinished(self.save_dir)
         path = self.save_dir / LAST
         if not path.exists():
             return

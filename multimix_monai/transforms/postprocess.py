@@ -7,7 +7,14 @@ from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from monai.transforms import AsDiscreted, CastToTyped, Compose, Invertd, MapTransform
+from monai.transforms import (
+    AsDiscreted,
+    CastToTyped,
+    Compose,
+    Invertd,
+    KeepLargestConnectedComponentd,
+    MapTransform,
+)
 from monai.utils import convert_to_tensor
 
 from multimix_monai.data.keys import Keys
@@ -19,6 +26,7 @@ def postprocessing(
     mask_channels: int = 1,
     num_classes: int = 2,
     threshold_prob: float = 0.5,
+    keep_components: int = 0,
 ) -> Compose:
     """The chain from a decollated item to its results.
 
@@ -27,27 +35,29 @@ def postprocessing(
         mask_channels: mask logits at the front of the packed output.
         num_classes: class logits at its end.
         threshold_prob: a pixel at or above it belongs to the mask.
+        keep_components: of the mask only the so many largest, 2 for two lungs; 0 keeps all.
 
     Returns:
         From an item with `image` (MetaTensor (1, S, S)) and `pred` (packed, (mask_channels + 1 +
         num_classes, S, S)) to one with `pred` uint8 (mask_channels, H, W) in {0, 1}, `saliency`
         float32 (1, H, W), at least 0, both on the rows and columns of the input, and `probs`
-        float32 (num_classes,). Components of the mask are kept as they are.
+        float32 (num_classes,).
     """
-    return Compose(
-        [
-            UnpackPredictiond(mask_channels=mask_channels, num_classes=num_classes),
-            # Not nearest: probabilities are interpolated first and cut last, as smooth contours.
-            Invertd(
-                keys=(Keys.PRED, Keys.SALIENCY),
-                transform=preprocessing,
-                orig_keys=Keys.IMAGE,
-                nearest_interp=False,
-            ),
-            AsDiscreted(keys=Keys.PRED, threshold=threshold_prob),
-            CastToTyped(keys=Keys.PRED, dtype=torch.uint8),
-        ]
-    )
+    steps = [
+        UnpackPredictiond(mask_channels=mask_channels, num_classes=num_classes),
+        # Not nearest: probabilities are interpolated first and cut last, as smooth contours.
+        Invertd(
+            keys=(Keys.PRED, Keys.SALIENCY),
+            transform=preprocessing,
+            orig_keys=Keys.IMAGE,
+            nearest_interp=False,
+        ),
+        AsDiscreted(keys=Keys.PRED, threshold=threshold_prob),
+        CastToTyped(keys=Keys.PRED, dtype=torch.uint8),
+    ]
+    if keep_components:
+        steps.append(KeepLargestConnectedComponentd(keys=Keys.PRED, num_components=keep_components))
+    return Compose(steps)
 
 
 class UnpackPredictiond(MapTransform):
