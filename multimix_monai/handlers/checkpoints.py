@@ -44,8 +44,9 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
+        reason = error.__context__ or error  # torch's own error hides that of the disk
         raise OSError(
-            f"cannot write checkpoint {path}: {error}; the one before is intact: free space or "
+            f"cannot write checkpoint {path}: {reason}; the one before is intact: free space or "
             "choose another --ckpt_dir, and run the same command again to go on"
         ) from error
 
