@@ -44,7 +44,8 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        reason = error.__context__ or error  # torch's own error hides that of the disk
+        # torch's own error hides that of the disk.
+        reason = error if isinstance(error, OSError) else error.__context__ or error
         raise OSError(
             f"cannot write checkpoint {path}: {reason}; the one before is intact: free space or "
             "choose another --ckpt_dir, and run the same command again to go on"

@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_the_one_before_and_says_what_to_do(
 ) -> None:
     path = tmp_path / "last.pt"
     save_atomically({"epoch": 3}, path)
-    message = f"cannot write checkpoint {re.escape(str(path))}: .*File too large; the one before is intact"
+    message = rf"{re.escape(str(path))}: .*File too large; the one before is intact: free space"
     with pytest.raises(OSError, match=message):
         save_atomically({"big": torch.ones(full_disk)}, path)
     assert load_checkpoint(path) == {"epoch": 3}
