@@ -1,0 +1,104 @@
+"""The bundle's training goes on from a checkpoint as if it had never stopped."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIGS = REPOSITORY / "bundle" / "configs"
+SMALL = {
+    "device": "cpu",
+    "show_bar": False,
+    "image_size": 32,
+    "steps_per_epoch": 2,
+    "val_interval": 1,
+    "network_def#widths": [2, 4, 4, 8, 8],
+    "batch_sizes": {
+        "mask_labelled": 2,
+        "mask_unlabelled": 2,
+        "label_labelled": 3,
+        "label_unlabelled": 2,
+    },
+}
+
+
+@pytest.fixture
+def train(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    """Train by the bundle's config into a folder and return its last.pt."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the config replaces
+
+    def run(name: str, *configs: str, **overrides: Any) -> dict[str, Any]:
+        parser = ConfigParser()
+        parser.read_config([CONFIGS / "train.json", *(CONFIGS / config for config in configs)])
+        folder = tmp_path / name
+        parser.update({**SMALL, "dataset_dir": str(tiny_dataset), "output_dir": str(folder)})
+        parser.update({key.replace("__", "#"): value for key, value in overrides.items()})
+        for expression in ("initialize", "run"):
+            parser.get_parsed_content(expression)
+        return torch.load(folder / "models" / "last.pt", weights_only=True)
+
+    return run
+
+
+def differences(a: Any, b: Any, *, path: str = "") -> list[str]:
+    """Where two states differ, bit for bit."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = sorted(a.keys() | b.keys(), key=str)
+        return [d for k in keys for d in differences(a.get(k), b.get(k), path=f"{path}/{k}")]
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
+        pairs = enumerate(zip(a, b, strict=True))
+        return [d for n, (x, y) in pairs for d in differences(x, y, path=f"{path}/{n}")]
+    equal = torch.equal(a, b) if torch.is_tensor(a) and torch.is_tensor(b) else a == b
+    return [] if equal else [path]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("configs", "settings"),
+    [
+        ((), {"amp": False}),
+        ((), {"amp": True, "num_workers": 1, "val_interval": 2}),
+        ((), {"amp": False, "accumulate_steps": 2, "saliency_pass": "separate"}),
+        (("paper.json",), {"amp": False, "image_size": 32, "batch_sizes": SMALL["batch_sizes"]}),
+    ],
+    ids=["default", "amp_and_a_worker", "accumulated", "paper"],
+)
+def test_two_epochs_and_two_more_are_four_bit_for_bit(
+    train: Callable[..., dict], configs: tuple[str, ...], settings: dict[str, Any]
+) -> None:
+    whole = train("whole", *configs, max_epochs=4, **settings)
+    half = train("halves", *configs, max_epochs=2, schedule_epochs=4, **settings)
+    assert half["epoch"] == 2 and half["iteration"] == 4
+    resumed = train("halves", *configs, max_epochs=4, **settings)
+    assert resumed["epoch"] == 4 and resumed["iteration"] == 8
+    assert differences(whole, resumed) == []
+    assert len(differences(whole["network"], half["network"])) > 20
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_with_more_epochs(
+    train: Callable[..., dict], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = train("run", max_epochs=1)
+    again = train("run", max_epochs=1)
+    assert "has all 1 epochs: raise --max_epochs to go on" in caplog.text
+    assert differences(first, again) == []
+    more = train("run", max_epochs=2)
+    assert (more["epoch"], more["iteration"]) == (2, 4)
+    assert differences(first["network"], more["network"]) != []
+    best = torch.load(tmp_path / "run" / "models" / "model.pt", weights_only=True)
+    assert best.keys() == more["network"].keys()
+    assert 0 <= more["best_score"] <= 1 and more["best_epoch"] in (1, 2)
+
+
+@pytest.mark.slow
+def test_another_seed_gives_other_weights(train: Callable[..., dict]) -> None:
+    a, b = (train(str(seed), max_epochs=1, seed=seed) for seed in (0, 1))
+    assert len(differences(a["network"], b["network"])) > 20
