@@ -37,7 +37,7 @@ def evaluate(
         What metrics.json holds.
 
     Raises:
-        ValueError: no case of the measured part could be read.
+        ValueError: the measured part is empty, or no case of it could be read.
     """
     threshold, source = choose(validation) if threshold_prob is None else (threshold_prob, "given")
     collected = CaseResults(keep_pictures=True)
@@ -47,6 +47,8 @@ def evaluate(
     if not collected.results:
         raise ValueError(
             f"none of {len(test.refused)} cases could be measured: see {output_dir}/refused.csv"
+            if test.refused
+            else "the part to measure has no cases: set --part to another one of the datalist"
         )
     report = write_report(
         collected.results,
