@@ -137,11 +137,10 @@ class StreamDataset(Dataset):
 
     def _view(self, name: str, position: int) -> dict:
         pool, stream = self.pools[name], STREAMS.index(name)
-        for attempt in range(len(pool)):
-            order = shuffled(
-                len(pool), seed=self.seed, stream=stream, turn=(position + attempt) // len(pool)
-            )
-            item = self._preprocessed(pool[order[(position + attempt) % len(pool)]])
+        turn, place = divmod(position, len(pool))
+        order = shuffled(len(pool), seed=self.seed, stream=stream, turn=turn)
+        for index in np.roll(order, -place):  # the case in its place, then those that can stand in
+            item = self._preprocessed(pool[index])
             if item is not None:
                 # Its masks are not those of all, and nobody asks for them.
                 if name != MASK_LABELLED:
@@ -151,8 +150,7 @@ class StreamDataset(Dataset):
                 return view(item)
         raise ValueError(
             f"none of the {len(pool)} images of stream {name} can be read: the log names each; "
-            f"check "
-            "dataset_dir"
+            "check dataset_dir"
         )
 
     def _preprocessed(self, case: dict) -> dict | None:
