@@ -95,12 +95,12 @@ def one_line_errors() -> None:
 def show_error(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """One line for an error at the root that a user can mend, else the trace."""
-    root = error
-    while root.__cause__ is not None:
-        root = root.__cause__
-    if isinstance(root, (ValueError, TypeError, OSError, FloatingPointError)):
-        print(f"error: {root}", file=sys.stderr)
+    """One line for an error that a user can mend, else the trace."""
+    reason = error
+    while type(reason) is RuntimeError and reason.__cause__ is not None:  # MONAI's wrappers
+        reason = reason.__cause__
+    if isinstance(reason, (ValueError, TypeError, OSError, FloatingPointError)):
+        print(f"error: {' '.join(str(reason).split())}", file=sys.stderr)
     else:
         traceback.print_exception(kind, error, trace)
 
