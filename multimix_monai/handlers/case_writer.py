@@ -73,7 +73,8 @@ class CaseWriter:
 
     def _remember(self, engine: Engine) -> None:
         """The whole batch in its order; the engine keeps only those that could be read."""
-        self.batch = list(engine.state.batch)
+        batch: Any = engine.state.batch
+        self.batch = list(batch)
 
     def _write(self, engine: Engine) -> None:
         results = iter(outputs(engine))

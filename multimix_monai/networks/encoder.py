@@ -35,7 +35,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         channels = [in_channels, *widths]
-        self.blocks = nn.ModuleList(
+        self.blocks: Sequence[ConvBlock] = nn.ModuleList(  # type: ignore[assignment]
             ConvBlock(i, o, dropout_prob=dropout_prob)
             for i, o in zip(channels, widths, strict=False)
         )
