@@ -6,7 +6,9 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -96,13 +98,37 @@ def show_error(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """One line for an error that a user can mend, else the trace."""
-    reason = error
-    while type(reason) is RuntimeError and reason.__cause__ is not None:  # MONAI's wrappers
-        reason = reason.__cause__
+    reason = unwrapped(error)
     if isinstance(reason, (ValueError, TypeError, OSError, FloatingPointError)):
         print(f"error: {' '.join(str(reason).split())}", file=sys.stderr)
     else:
         traceback.print_exception(kind, error, trace)
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """The error that MONAI wrapped in a RuntimeError for every reference that led to it."""
+    while type(error) is RuntimeError and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+@contextmanager
+def without_wrappers() -> Iterator[None]:
+    """For the bundle's own configs: errors come unwrapped, without a warning of strange ones."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="parsing config_file")
+        try:
+            yield
+        except RuntimeError as error:
+            raise unwrapped(error) from None
+
+
+def run_bundle(run_id: str, names: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """`monai.bundle run RUN_ID` with configs of the own bundle and overrides of their keys."""
+    from monai.bundle import run
+
+    with without_wrappers():
+        run(run_id=run_id, config_file=config_files(*names), **settings)
 
 
 def find_cases(inputs: str | Path | Iterable[str | Path]) -> list[dict[str, Any]]:

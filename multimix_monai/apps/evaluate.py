@@ -19,7 +19,8 @@ def evaluate_command(
     ] = None,
     part: Annotated[str, typer.Option(help="Part of the datalist.")] = "test",
     threshold: Annotated[
-        float | None, typer.Option(help="Of the probability; chosen on validation if absent.")
+        float | None,
+        typer.Option(min=0, max=1, help="Of the probability; chosen on validation if absent."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -27,13 +28,10 @@ def evaluate_command(
     ] = None,
 ) -> None:
     """Measure masks and labels on a part of a datalist: intervals, plots, the worst cases."""
-    from monai.bundle import run
+    from multimix_monai.apps.bundle import own_bundle, parse_overrides, run_bundle
 
-    from multimix_monai.apps.bundle import config_files, default_bundle_root, parse_overrides
-
-    found = weights or Path(default_bundle_root()) / "models" / "model.pt"
+    found = weights or Path(own_bundle()) / "models" / "model.pt"
     settings: dict[str, Any] = {"datalist": str(datalist), "dataset_dir": str(dataset_dir)}
     settings |= {"report_dir": str(output), "ckpt_path": str(found), "part": part}
     settings |= {"threshold_prob": threshold, **parse_overrides(overrides or [])}
-    files = config_files("train.json", "evaluate.json")
-    run(run_id="evaluating", config_file=files, **settings)
+    run_bundle("evaluating", ["train.json", "evaluate.json"], settings)

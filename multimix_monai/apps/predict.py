@@ -48,11 +48,12 @@ def predict(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Run inference.json with overrides of its keys; the rows of its results."""
     from monai.bundle import ConfigParser
 
-    from multimix_monai.apps.bundle import config_files
+    from multimix_monai.apps.bundle import config_files, own_bundle, without_wrappers
 
     parser = ConfigParser()
     parser.read_config(config_files("inference.json"))
-    parser.update(settings)
-    parser.get_parsed_content("evaluator").run()
+    parser.update({"bundle_root": own_bundle(), **settings})
+    with without_wrappers():
+        parser.get_parsed_content("evaluator").run()
     rows: list[dict[str, Any]] = parser.get_parsed_content("writer").rows
     return rows

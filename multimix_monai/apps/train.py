@@ -27,9 +27,7 @@ def train_command(
     ] = None,
 ) -> None:
     """Train; the same command again goes on where it was interrupted."""
-    from monai.bundle import run
-
-    from multimix_monai.apps.bundle import config_files, parse_overrides
+    from multimix_monai.apps.bundle import parse_overrides, run_bundle
 
     if recipe not in ("default", "paper"):
         raise typer.BadParameter(f"recipe is {recipe!r}: use default or paper")
@@ -37,4 +35,4 @@ def train_command(
     settings: dict[str, Any] = {"max_epochs": epochs} if epochs is not None else {}
     settings |= {"datalist": str(datalist), "dataset_dir": str(dataset_dir), "seed": seed}
     settings |= {"output_dir": str(output), **parse_overrides(overrides or [])}
-    run(run_id="training", config_file=config_files(*names), **settings)
+    run_bundle("training", names, settings)

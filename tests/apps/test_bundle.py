@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from multimix_monai.apps import bundle
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def names(cases: list[dict]) -> list[str]:
+    return [Path(case["image"]).name for case in cases]
+
+
+def test_the_own_bundle_is_the_one_beside_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert bundle.own_bundle() == bundle.default_bundle_root() == str(REPOSITORY / "bundle")
+    assert all(Path(file).is_file() for file in bundle.config_files("train.json", "paper.json"))
+
+
+def test_the_bundle_that_monai_runs_is_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(REPOSITORY / "bundle" / "configs", tmp_path / "mine" / "configs")
+    touch(tmp_path / "foreign" / "configs" / "metadata.json")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "foreign"), str(tmp_path / "mine"), *sys.path])
+    assert bundle.default_bundle_root() == str(tmp_path / "mine")
+    assert bundle.own_bundle() == str(REPOSITORY / "bundle")
+
+
+def test_overrides_are_read_as_yaml() -> None:
+    given = ["image_size=64", "resume=false", "threshold_prob=null", "device=cpu", "a#b=[1, 2]"]
+    assert bundle.parse_overrides(given) == {
+        "image_size": 64,
+        "resume": False,
+        "threshold_prob": None,
+        "device": "cpu",
+        "a#b": [1, 2],
+    }
+    with pytest.raises(ValueError, match="--set 'image_size' has no value"):
+        bundle.parse_overrides(["image_size"])
+
+
+def test_radiographs_of_folders_are_found_in_order_and_files_as_named(tmp_path: Path) -> None:
+    touch(*(tmp_path / "in" / name for name in ("b.png", "a.jpg", "sub/c.nii.gz", "notes.txt")))
+    touch(tmp_path / "in" / ".hidden.png", tmp_path / "odd.name")
+    (tmp_path / "in" / "1.2.840").write_bytes(bytes(128) + b"DICM")
+    found = bundle.find_cases([tmp_path / "odd.name", tmp_path / "in", tmp_path / "in" / "b.png"])
+    assert names(found) == ["odd.name", "1.2.840", "a.jpg", "b.png", "c.nii.gz"]
+    assert [case["case"] for case in found] == ["odd", "1.2.840", "a", "b", "c"]
+
+
+def test_a_broken_link_and_one_missing_file_are_cases_to_be_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "c").symlink_to(tmp_path / "gone")
+    found = bundle.find_cases([tmp_path, tmp_path / "missing.png"])
+    assert names(found) == ["a.png", "b.png", "missing.png"]
+
+
+def test_a_file_that_cannot_be_opened_is_a_case_to_be_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "locked")
+
+    def locked(path: Path) -> bool:
+        raise bundle.ImageError(f"{path} cannot be opened")
+
+    monkeypatch.setattr(bundle, "is_dicom", locked)
+    assert names(bundle.find_cases(tmp_path)) == ["locked"]
+
+
+def test_nothing_to_find_is_an_error_that_names_the_option(tmp_path: Path) -> None:
+    touch(tmp_path / "notes.txt")
+    with pytest.raises(FileNotFoundError, match=r"no radiograph in .*--dataset_dir"):
+        bundle.find_cases(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"gone does not exist: .*--dataset_dir"):
+        bundle.find_cases(tmp_path / "gone")
+
+
+def wrapped(error: Exception) -> RuntimeError:
+    """As MONAI raises it."""
+    outer = RuntimeError("Failed to evaluate ConfigExpression")
+    outer.__cause__ = RuntimeError("Failed to instantiate")
+    outer.__cause__.__cause__ = error
+    return outer
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError, FileNotFoundError, FloatingPointError])
+def test_what_a_user_can_mend_is_one_line_in_our_own_words(
+    kind: type[Exception], capsys: pytest.CaptureFixture
+) -> None:
+    ours = kind("scan.png is cut short:\n  copy it again")
+    ours.__cause__ = EOFError("byte 17")
+    bundle.show_error(RuntimeError, wrapped(ours), None)
+    assert capsys.readouterr().err == "error: scan.png is cut short: copy it again\n"
+
+
+def test_a_defect_shows_its_trace(capsys: pytest.CaptureFixture) -> None:
+    bundle.show_error(RuntimeError, wrapped(ZeroDivisionError("oh")), None)
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError: oh" in shown and "Failed to evaluate" in shown
+
+
+def test_the_trace_is_kept_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setenv("MULTIMIX_DEBUG", "1")
+    bundle.one_line_errors()
+    assert sys.excepthook is sys.__excepthook__
+    monkeypatch.delenv("MULTIMIX_DEBUG")
+    bundle.one_line_errors()
+    assert sys.excepthook is bundle.show_error
+
+
+def test_several_processes_need_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ValueError, match="torchrun --standalone"):
+        bundle.start_process("gloo", bundle.process_device())
