@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from multimix_monai.apps.evaluation import evaluate
-from multimix_monai.data.datalist import load_datalist
+from multimix_monai.data.datalist import load_datalist, load_part
 from multimix_monai.data.images import IMAGE_SUFFIXES, ImageError, name_without_suffix
 from multimix_monai.data.keys import Keys
 from multimix_monai.handlers.checkpoints import load_weights
@@ -210,6 +210,7 @@ __all__ = [
     "evaluate",
     "find_cases",
     "load_datalist",
+    "load_part",
     "load_weights",
     "one_line_errors",
     "own_bundle",
