@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -66,13 +67,11 @@ def config_files(*names: str) -> list[str]:
 
 
 def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
-    """KEY=VALUE -> {key: value}, values as YAML reads them.
+    """KEY=VALUE -> {key: value}, values as YAML reads them, and 1e-4 as a number too.
 
     Raises:
-        ValueError: one has no "=".
+        ValueError: one has no "=", or its value cannot be read.
     """
-    import yaml
-
     parsed = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -80,8 +79,21 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
             raise ValueError(
                 f"--set {setting!r} has no value: write KEY=VALUE, such as image_size=224"
             )
-        parsed[key] = yaml.safe_load(value)
+        parsed[key] = _read_value(setting, value)
     return parsed
+
+
+def _read_value(setting: str, text: str) -> Any:
+    import yaml
+
+    if re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", text):  # without a dot, YAML takes it for a word
+        return float(text)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(
+            f"--set {setting!r} cannot be read: brackets or quotes do not match"
+        ) from error
 
 
 def one_line_errors() -> None:
@@ -144,14 +156,14 @@ def find_cases(inputs: str | Path | Iterable[str | Path]) -> list[dict[str, Any]
     names = ", ".join(map(str, given))
     if not any(path.exists() for path in given):
         raise FileNotFoundError(
-            f"{names} does not exist: set --dataset_dir to a folder with radiographs, or to one"
+            f"{names} does not exist: name a folder of radiographs (for the bundle, --dataset_dir)"
         )
     paths: dict[Path, None] = {}
     for entry in given:
         paths |= dict.fromkeys(radiographs_below(entry) if entry.is_dir() else [entry])
     if not paths:
         raise FileNotFoundError(
-            f"no radiograph in {names}: set --dataset_dir to a folder with radiographs"
+            f"no radiograph in {names}: name a folder with some (for the bundle, --dataset_dir)"
         )
     return [{Keys.IMAGE: str(path), Keys.CASE: name_without_suffix(path)} for path in paths]
 

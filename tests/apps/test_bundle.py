@@ -48,8 +48,11 @@ def test_overrides_are_read_as_yaml() -> None:
         "device": "cpu",
         "a#b": [1, 2],
     }
+    assert bundle.parse_overrides(["lr=1e-4", "decay=2E3"]) == {"lr": 1e-4, "decay": 2000}
     with pytest.raises(ValueError, match="--set 'image_size' has no value"):
         bundle.parse_overrides(["image_size"])
+    with pytest.raises(ValueError, match="cannot be read"):
+        bundle.parse_overrides(["widths=[1, 2"])
 
 
 def test_radiographs_of_folders_are_found_in_order_and_files_as_named(tmp_path: Path) -> None:
