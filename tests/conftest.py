@@ -33,7 +33,7 @@ def shared_data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawn plain folder of 12 small images and 2 DICOM files with its datalist.json. Read only."""
+    """A drawn plain folder: 12 small images, 2 DICOM files, a datalist.json. Read only."""
     from multimix_monai.apps.synth import synth_command
     from multimix_monai.data.datalist import Budget, build_datalist, write_datalist
     from multimix_monai.data.readers import read_folder
