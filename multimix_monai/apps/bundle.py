@@ -169,13 +169,20 @@ def find_cases(inputs: str | Path | Iterable[str | Path]) -> list[dict[str, Any]
 
 
 def radiographs_below(folder: Path) -> list[Path]:
-    """Radiographs at any depth, sorted; a folder that cannot be read is named in the log."""
+    """Radiographs at any depth, sorted; a folder that cannot be read is named in the log.
+
+    Of a dataset's folder, with images/ and masks/ side by side, masks/ is left out.
+    """
 
     def log(error: OSError) -> None:
         logger.error(f"folder left out: {error}")
 
-    files = (Path(root, name) for root, _, names in os.walk(folder, onerror=log) for name in names)
-    return sorted(path for path in files if is_radiograph(path))
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder, onerror=log):
+        if {"images", "masks"} <= set(folders):
+            folders.remove("masks")
+        found += filter(is_radiograph, (Path(root, name) for name in names))
+    return sorted(found)
 
 
 def is_radiograph(path: Path) -> bool:

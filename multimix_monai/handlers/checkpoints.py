@@ -197,10 +197,14 @@ class Checkpoints:
         save_atomically(state, self.save_dir / LAST)
 
     def _score(self, engine: Engine) -> float | None:
-        """This epoch's validation score; None if it was not validated."""
-        if self.evaluator is None:
+        """This epoch's validation score; None if it was not validated.
+
+        With no case to validate on, the last weights are the best.
+        """
+        evaluator: Any = self.evaluator
+        if evaluator is None or not len(evaluator.data_loader):
             return 0.0
-        state: Any = self.evaluator.state
+        state = evaluator.state
         if getattr(state, "epoch", 0) != engine.state.epoch:
             return None
         return float(state.metrics[state.key_metric_name])

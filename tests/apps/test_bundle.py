@@ -64,6 +64,12 @@ def test_radiographs_of_folders_are_found_in_order_and_files_as_named(tmp_path: 
     assert [case["case"] for case in found] == ["odd", "1.2.840", "a", "b", "c"]
 
 
+def test_masks_beside_images_are_no_radiographs(tmp_path: Path) -> None:
+    touch(tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png", tmp_path / "dicom" / "b.dcm")
+    touch(tmp_path / "other" / "masks" / "c.png")
+    assert names(bundle.find_cases(tmp_path)) == ["b.dcm", "a.png", "c.png"]
+
+
 def test_a_broken_link_and_one_missing_file_are_cases_to_be_refused(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
     (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")

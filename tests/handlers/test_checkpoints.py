@@ -219,6 +219,7 @@ class Run:
         self.trainer = Engine(self.step)
         self.evaluator = Engine(lambda *_: None)
         self.evaluator.state.key_metric_name = "score"
+        self.evaluator.data_loader = ["a batch of cases"]
         self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self.validate)
         self.checkpoints = Checkpoints(
             folder,
@@ -255,6 +256,14 @@ class Run:
 
     def weights(self) -> dict:
         return {k: v.clone() for k, v in self.network.state_dict().items()}
+
+
+def test_without_a_case_to_validate_on_the_last_weights_are_the_best(tmp_path: Path) -> None:
+    run = Run(tmp_path, [None, None])
+    run.evaluator.data_loader = []
+    run.run(2)
+    best = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(torch.equal(w, best[n]) for n, w in run.teacher.network.state_dict().items())
 
 
 def test_going_on_is_the_same_as_never_having_stopped(tmp_path: Path) -> None:
