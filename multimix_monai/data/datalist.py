@@ -7,7 +7,6 @@ as `hidden_mask` and `hidden_label`, which only monitor pseudo-labels.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -17,12 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from .case import Case
+from .integrity import (
+    Item,
+    content_hash,
+    count_items,
+    refuse_missing_files,
+    refuse_patient_overlap,
+    refuse_repeated_cases,
+    refuse_twins,
+)
 from .keys import Keys
 from .splits import choose_labelled, choose_masked, hold_out, join_twins
 
 PARTS = ("training", "validation", "test")
-
-Item = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +75,7 @@ def build_datalist(
     known = join_twins(cases, digests) if digests else cases
     parts = _parts(known, test=test or {}, validation=validation, split_seed=split_seed)
     if digests:
-        _refuse_twins(parts, digests)
+        refuse_twins(parts, digests)
     root = Path(os.path.abspath(dataset_dir))
     items = {
         part: _items(part, parts[part], root, budget=budget, seed=choice_seed)
@@ -79,7 +85,7 @@ def build_datalist(
             ("test", Budget(), split_seed),
         )
     }
-    _refuse_repeated_cases(items)
+    refuse_repeated_cases(items)
     refuse_patient_overlap(items)
     return {
         "description": f"MultiMix datalist of {', '.join(sorted({c.source for c in cases}))}",
@@ -131,7 +137,7 @@ def load_datalist(path: str | Path, *, dataset_dir: str | Path) -> dict[str, lis
         name: [_resolved(item, Path(os.path.abspath(root))) for item in part]
         for name, part in items.items()
     }
-    _refuse_missing_files(resolved, path)
+    refuse_missing_files(resolved, path)
     if stored.get("content_hash") not in (None, content_hash(items, dataset_dir=root)):
         _log.warning("%s: files have changed since the datalist was written", path)
     return resolved
@@ -146,54 +152,6 @@ def load_part(path: str | Path, part: str, *, dataset_dir: str | Path) -> list[I
     if part not in PARTS:
         raise ValueError(f"part is {part!r}; it must be one of {', '.join(PARTS)}")
     return load_datalist(path, dataset_dir=dataset_dir)[part]
-
-
-def content_hash(parts: Mapping[str, Sequence[Item]], *, dataset_dir: str | Path) -> str:
-    """sha256 over the sorted items of all parts and the sizes of their files.
-
-    Sizes stand for the files' contents, so that it takes no reading: an exchanged file of the
-    same size is not noticed. The order of items and the place of dataset_dir do not matter.
-    """
-    lines = []
-    for part, items in parts.items():
-        for item in items:
-            sizes = [os.path.getsize(os.path.join(dataset_dir, file)) for file in _files(item)]
-            lines.append(json.dumps([part, item, sizes], sort_keys=True))
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-
-
-def count_items(parts: Mapping[str, Sequence[Item]]) -> dict[str, dict[str, dict[str, int]]]:
-    """Images, visible masks and labels, and patients of each part and source."""
-    counts: dict[str, dict[str, dict[str, int]]] = {part: {} for part in parts}
-    for part, items in parts.items():
-        for source in sorted({item[Keys.SOURCE] for item in items}):
-            own = [item for item in items if item[Keys.SOURCE] == source]
-            labels = [item.get(Keys.LABEL) for item in own]
-            counts[part][source] = {
-                "images": len(own),
-                "masks": sum(Keys.MASK in item for item in own),
-                "label_0": labels.count(0),
-                "label_1": labels.count(1),
-                "unlabelled": labels.count(None),
-                "patients": len({item[Keys.PATIENT] for item in own}),
-            }
-    return counts
-
-
-def refuse_patient_overlap(parts: Mapping[str, Sequence[Item]]) -> None:
-    """Raise ValueError where a patient is in two parts, naming the patient and the files."""
-    first: dict[tuple[str, str], tuple[str, str]] = {}
-    for part, items in parts.items():
-        for item in items:
-            name = item.get(Keys.PATIENT) or item.get(Keys.CASE) or item[Keys.IMAGE]
-            patient = (str(item.get(Keys.SOURCE)), str(name))
-            other, file = first.setdefault(patient, (part, item[Keys.IMAGE]))
-            if other != part:
-                raise ValueError(
-                    f"patient {patient[1]} of {patient[0]} is in {other} ({file}) and {part} "
-                    f"({item[Keys.IMAGE]}): a patient may be in one part only; correct the "
-                    "patient keys, or remove one of the files"
-                )
 
 
 def _parts(
@@ -253,36 +211,6 @@ def _relative(file: Path, root: Path) -> str:
     return absolute.relative_to(root).as_posix()
 
 
-def _refuse_twins(parts: Mapping[str, Sequence[Case]], digests: Mapping[Path, str]) -> None:
-    first: dict[str, tuple[str, Case]] = {}
-    for part, case in ((part, case) for part, cases in parts.items() for case in cases):
-        other, twin = first.setdefault(digests[case.image], (part, case))
-        if other != part:
-            raise ValueError(
-                f"{twin.image} of patient {twin.patient or twin.case} in {other} and {case.image} "
-                f"of patient {case.patient or case.case} in {part} are the same picture: remove "
-                "one of the files"
-            )
-
-
-def _refuse_repeated_cases(parts: Mapping[str, Sequence[Item]]) -> None:
-    names: dict[tuple[str, str], str] = {}
-    files: dict[str, str] = {}
-    for item in (item for items in parts.values() for item in items):
-        source, case, image = item[Keys.SOURCE], item[Keys.CASE], item[Keys.IMAGE]
-        twin = names.setdefault((source, case), image)
-        if twin != image:
-            raise ValueError(
-                f"two cases of {source} are named {case}: {twin} and {image}: rename one, or "
-                "give the sources different names"
-            )
-        if image in files:
-            raise ValueError(
-                f"{image} occurs twice, in {files[image]} and {source}: name each folder once"
-            )
-        files[image] = source
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"datalist {path} does not exist: write it with `multimix datalist`")
@@ -297,23 +225,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     return stored
 
 
-def _files(item: Item) -> list[str]:
-    return [item[Keys.IMAGE], *item.get(Keys.MASK, []), *item.get(Keys.HIDDEN_MASK, [])]
-
-
 def _resolved(item: Item, root: Path) -> Item:
     paths: Item = {Keys.IMAGE: os.path.join(root, item[Keys.IMAGE])}
     for key in (Keys.MASK, Keys.HIDDEN_MASK):
         if key in item:
             paths[key] = [os.path.join(root, file) for file in item[key]]
     return item | paths
-
-
-def _refuse_missing_files(parts: Mapping[str, Sequence[Item]], path: str | Path) -> None:
-    files = (file for items in parts.values() for item in items for file in _files(item))
-    missing = [file for file in files if not os.path.isfile(file)]
-    if missing:
-        raise ValueError(
-            f"{path}: {len(missing)} files are missing, such as {', '.join(missing[:3])}: set "
-            "--dataset_dir to the folder that the datalist was made from"
-        )
