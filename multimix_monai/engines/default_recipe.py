@@ -19,7 +19,12 @@ from multimix_monai.engines.recipe import (
     pseudo_label_monitors,
 )
 from multimix_monai.engines.teacher import Teacher
-from multimix_monai.losses import DistributionAlignment, MaskConsistencyLoss, PseudoLabelLoss
+from multimix_monai.losses import (
+    DistributionAlignment,
+    MaskConsistencyLoss,
+    PseudoLabelLoss,
+    sure_pixels,
+)
 
 
 class DefaultRecipe(Recipe):
@@ -122,7 +127,7 @@ class DefaultRecipe(Recipe):
         probs = torch.sigmoid(weak.float())
         loss = self.mask_consistency_loss(out.seg_logits[s.MASK_UNLABELLED], probs)
         terms.losses["mask_consistency"] = ramp * self.mask_consistency_weight * loss
-        sure = torch.maximum(probs, 1 - probs) >= self.mask_consistency_loss.threshold_prob
+        sure = sure_pixels(probs, threshold_prob=self.mask_consistency_loss.threshold_prob)
         terms.monitors["sure_pixels"] = sure.float().mean()
 
 

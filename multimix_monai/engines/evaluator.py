@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from multimix_monai.data.images import read_mask
 from multimix_monai.data.keys import Keys
+from multimix_monai.engines.streams import plain
 
 logger = logging.getLogger(__name__)
 ERROR = "error"  # of a case that could not be read, in place of its image
@@ -74,7 +75,7 @@ class MultiMixEvaluator(SupervisedEvaluator):
                 self.refused.append(case)
         self.state.batch, self.state.output = good, []
         if good:
-            images = torch.stack([plain_image(case) for case in good]).to(self.state.device)
+            images = torch.stack([plain(case[Keys.IMAGE]) for case in good]).to(self.state.device)
             predictions = self._predict(images)
             self.state.output = [
                 {**case, Keys.PRED: p} for case, p in zip(good, predictions, strict=True)
@@ -87,12 +88,6 @@ class MultiMixEvaluator(SupervisedEvaluator):
         self.network.eval()
         with torch.inference_mode():
             return self.inferer(images, self.network).float().cpu()
-
-
-def plain_image(case: dict) -> Tensor:
-    """A case's preprocessed image without metadata, (1, S, S)."""
-    image = case[Keys.IMAGE]
-    return image.as_tensor() if hasattr(image, "as_tensor") else image
 
 
 def with_truth(case: dict) -> dict:

@@ -7,6 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def sure_pixels(probs: Tensor, *, threshold_prob: float) -> Tensor:
+    """Which pixels are surely lung or surely not. probs: (B, M, H, W) in [0, 1] -> bool, alike."""
+    return torch.maximum(probs, 1 - probs) >= threshold_prob
+
+
 class MaskConsistencyLoss(torch.nn.Module):
     """Binary cross-entropy of the strong view's mask against the weak view's, on confident pixels.
 
@@ -33,7 +38,7 @@ class MaskConsistencyLoss(torch.nn.Module):
                 f"{tuple(weak_probs.shape)} differ: both views must hold the same pixels"
             )
         target = weak_probs.detach()
-        sure = torch.maximum(target, 1 - target) >= self.threshold_prob
+        sure = sure_pixels(target, threshold_prob=self.threshold_prob)
         loss = F.binary_cross_entropy_with_logits(
             strong_logits, (target > 0.5).to(strong_logits.dtype), reduction="none"
         )
