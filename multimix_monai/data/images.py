@@ -39,7 +39,32 @@ _DECODER_ERRORS = (
 
 
 class ImageError(ValueError):
-    """A file that cannot serve as an image: unreadable, empty, truncated or of one value."""
+    """A file that is refused, with a code for tables beside the message for people.
+
+    Args:
+        message: what, and what to do.
+        reason: a word or two in snake case, the same for all files with this fault.
+    """
+
+    def __init__(self, message: str, reason: str = "unreadable") -> None:
+        super().__init__(message, reason)  # both, or a worker process could not hand it over
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why a readable file should not be scored as a frontal chest radiograph; `--force` overrules.
+
+    Attributes:
+        reason: a code, as of `ImageError`.
+        message: what the file says, and what to do.
+    """
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -47,14 +72,23 @@ class Radiograph:
     """Pixels of one radiograph in the package's convention.
 
     Attributes:
-        pixels: float32 (H, W) in [0, 1], row 0 at the top, bright is dense.
+        pixels: float32 (H, W) in [0, 1], rows and columns as stored, bright is dense.
         spacing_mm: distance of rows and of columns, None where the file does not tell.
+        spacing_source: where the spacing comes from, "unknown" without one.
+        orientation: directions of a row and of a column as letters, ("L", "F") for a patient who
+            faces the viewer upright; None where the file does not tell.
         steps: what was applied to the stored values, in order.
+        objections: why it should not be scored.
+        flags: what a reader of the result should know, as codes, such as burned_in_annotation.
     """
 
     pixels: NDArray[np.float32]
     spacing_mm: tuple[float, float] | None = None
+    spacing_source: str = "unknown"
+    orientation: tuple[str, str] | None = None
     steps: tuple[str, ...] = ()
+    objections: tuple[Objection, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 def read_image(path: str | Path) -> Radiograph:
@@ -75,7 +109,12 @@ def read_image(path: str | Path) -> Radiograph:
         raise ImageError(
             f"{path}: every pixel has the value {values.flat[0]}: leave out or replace the file"
         )
-    return Radiograph(np.ascontiguousarray(pixels), spacing_mm, (*steps, scale))
+    return Radiograph(
+        np.ascontiguousarray(pixels),
+        spacing_mm,
+        spacing_source="file" if spacing_mm else "unknown",
+        steps=(*steps, scale),
+    )
 
 
 def read_mask(paths: str | Path | Sequence[str | Path]) -> NDArray[np.uint8]:

@@ -18,3 +18,6 @@ class Keys:
     PRED = "pred"  # network output, then the mask on the image's own grid
     PROBS = "probs"  # (classes,), sums to 1
     SALIENCY = "saliency"  # (1, H, W), at least 0
+    FLAGS = "flags"  # codes that a reader of the result should know
+    FRONTAL = "frontal"  # whether the picture is a frontal chest radiograph, by the picture itself
+    QUALITY = "quality"  # measures of a result, and the rules that fired

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from ignite.engine import Engine
@@ -21,6 +21,22 @@ from multimix_monai.engines.streams import plain
 
 logger = logging.getLogger(__name__)
 ERROR = "error"  # of a case that could not be read, in place of its image
+Predict = Callable[[Tensor], Tensor]  # images (B, C, S, S) -> packed predictions (B, K, S, S)
+
+
+class Check(Protocol):
+    """Asks more of the network than its prediction: is this a chest, does it contradict itself?"""
+
+    def __call__(
+        self, images: Tensor, predictions: Tensor, predict: Predict
+    ) -> Sequence[dict[str, Any]]:
+        """One dictionary of items for each of the B images.
+
+        Args:
+            images: (B, C, S, S), preprocessed.
+            predictions: (B, K, S, S), the packed predictions of these images.
+            predict: the network itself, for further passes.
+        """
 
 
 class CaseDataset(Dataset):
@@ -58,11 +74,13 @@ class MultiMixEvaluator(SupervisedEvaluator):
     mask, if it has one, is on the image's own grid and never resampled.
 
     Args:
+        checks: what else to ask the network about each batch; what they find joins the cases.
         **workflow: as of SupervisedEvaluator; `postprocessing` inverts the preprocessing.
     """
 
-    def __init__(self, **workflow: Any) -> None:
+    def __init__(self, *, checks: Sequence[Check] = (), **workflow: Any) -> None:
         super().__init__(**{"decollate": False, **workflow})
+        self.checks = tuple(checks)
         self.refused: list[dict] = []
 
     def _iteration(  # type: ignore[override]
@@ -78,7 +96,10 @@ class MultiMixEvaluator(SupervisedEvaluator):
             images = torch.stack([plain(case[Keys.IMAGE]) for case in good]).to(self.state.device)
             predictions = self._predict(images)
             self.state.output = [
-                {**case, Keys.PRED: p} for case, p in zip(good, predictions, strict=True)
+                {**case, Keys.PRED: p, **found}
+                for case, p, found in zip(
+                    good, predictions, self._check(images, predictions), strict=True
+                )
             ]
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         self.fire_event(IterationEvents.MODEL_COMPLETED)
@@ -88,6 +109,14 @@ class MultiMixEvaluator(SupervisedEvaluator):
         self.network.eval()
         with torch.inference_mode():
             return self.inferer(images, self.network).float().cpu()
+
+    def _check(self, images: Tensor, predictions: Tensor) -> list[dict[str, Any]]:
+        """What all checks found, a dictionary a case."""
+        found: list[dict[str, Any]] = [{} for _ in images]
+        for check in self.checks:
+            for case, items in zip(found, check(images, predictions, self._predict), strict=True):
+                case.update(items)
+        return found
 
 
 def with_truth(case: dict) -> dict:

@@ -141,6 +141,6 @@ def error_row(case: dict[str, Any]) -> dict[str, Any]:
     return {
         "input": str(case[Keys.IMAGE]),
         "status": "refused" if refused else "failed",
-        "reason": "image" if refused else type(error).__name__,
+        "reason": error.reason if refused else type(error).__name__,
         "message": str(error),
     }

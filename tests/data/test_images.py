@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import nibabel as nib
@@ -153,3 +154,8 @@ def test_masks_of_different_size_are_refused(tmp_path: Path) -> None:
     right = save(tmp_path / "r.png", np.ones((3, 2), np.uint8))
     with pytest.raises(ImageError, match=r"r\.png: mask is 3x2 but .*l\.png is 2x3"):
         read_mask([left, right])
+
+
+def test_a_refusal_keeps_its_code_on_the_way_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(ImageError("a.dcm is lateral: leave it out", "lateral")))
+    assert (str(error), error.reason) == ("a.dcm is lateral: leave it out", "lateral")

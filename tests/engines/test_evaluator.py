@@ -42,7 +42,9 @@ def make_case(folder: Path, name: str, shape: tuple[int, int], **items: Any) -> 
     return {"image": image, "mask": [save(folder / f"{name}_mask.png", truth)], **items}
 
 
-def evaluator(cases: list[dict], network: nn.Module, *, batch_size: int = 4) -> MultiMixEvaluator:
+def evaluator(
+    cases: list[dict], network: nn.Module, *, batch_size: int = 4, **workflow: Any
+) -> MultiMixEvaluator:
     chain = preprocessing(image_size=SIDE)
     dice, auc = KnownMeanDice(), KnownAUC()
     return MultiMixEvaluator(
@@ -55,6 +57,7 @@ def evaluator(cases: list[dict], network: nn.Module, *, batch_size: int = 4) -> 
         postprocessing=postprocessing(preprocessing=chain),
         key_val_metric={"val_score": MeanOfMetrics([dice, auc])},
         additional_metrics={"val_mean_dice": dice, "val_auc": auc},
+        **workflow,
     )
 
 
@@ -184,3 +187,15 @@ def test_a_packed_answer_is_taken_as_it_is() -> None:
     x = torch.rand(2, 1, 8, 8)
     assert PackingInferer()(x, Packed()).shape == (2, 4, 8, 8)
     assert PackingInferer()(x, nn.Identity()) is x
+
+
+def test_a_check_asks_the_network_again_and_its_findings_join_the_cases(tmp_path: Path) -> None:
+    cases = [make_case(tmp_path, "a", (64, 64)), make_case(tmp_path, "b", (96, 64))]
+
+    def upside_down(images: Tensor, predictions: Tensor, predict: Any) -> list[dict]:
+        turned = predict(images.flip(2)).flip(2)
+        return [{"same": torch.equal(a, b)} for a, b in zip(turned, predictions, strict=True)]
+
+    engine = evaluator(cases, Bright(), checks=[upside_down])
+    engine.run()
+    assert [case["same"] for case in engine.state.output] == [True, True]

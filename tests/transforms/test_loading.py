@@ -103,7 +103,7 @@ def test_spacing_is_there_only_where_the_file_tells_it(
     gradient: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "spacing_mm" not in LoadCased()({"image": gradient})
-    radiograph = Radiograph(np.eye(4, dtype=np.float32), (0.2, 0.3), ("inverted", "v / 4095"))
+    radiograph = Radiograph(np.eye(4, dtype=np.float32), (0.2, 0.3), steps=("inverted", "v / 4095"))
     monkeypatch.setattr(loading, "read_radiograph", lambda path: radiograph)
     item = LoadCased()({"image": gradient})
     assert item["spacing_mm"] == (0.2, 0.3)
