@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from multimix_monai.apps.evaluation import evaluate
+from multimix_monai.data.calibration import load_calibration
 from multimix_monai.data.datalist import load_datalist, load_part
 from multimix_monai.data.images import IMAGE_SUFFIXES, ImageError, name_without_suffix
 from multimix_monai.data.keys import Keys
@@ -228,6 +229,7 @@ __all__ = [
     "default_bundle_root",
     "evaluate",
     "find_cases",
+    "load_calibration",
     "load_datalist",
     "load_part",
     "load_weights",

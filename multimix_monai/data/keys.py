@@ -16,7 +16,8 @@ class Keys:
     IMAGE_WEAK = "image_weak"
     IMAGE_STRONG = "image_strong"
     PRED = "pred"  # network output, then the mask on the image's own grid
-    PROBS = "probs"  # (classes,), sums to 1
+    PROBS = "probs"  # (classes,), sums to 1, calibrated where a calibration is known
+    RAW_PROBS = "raw_probs"  # (classes,), before calibration
     SALIENCY = "saliency"  # (1, H, W), at least 0
     FLAGS = "flags"  # codes that a reader of the result should know
     FRONTAL = "frontal"  # whether the picture is a frontal chest radiograph, by the picture itself

@@ -9,11 +9,13 @@ from multimix_monai.transforms.preprocess import (
     ResizeLongestd,
     preprocessing,
 )
+from multimix_monai.transforms.quality import MaskQualityd
 from multimix_monai.transforms.spatial import RandSpatiald
 from multimix_monai.transforms.views import StrongView, TwoViewsd, WeakView, labelled_view
 
 __all__ = [
     "LoadCased",
+    "MaskQualityd",
     "NormalizePercentilesd",
     "RandIntensityd",
     "RandSpatiald",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -14,10 +15,12 @@ from monai.transforms import (
     Invertd,
     KeepLargestConnectedComponentd,
     MapTransform,
+    Transform,
 )
 from monai.utils import convert_to_tensor
 
 from multimix_monai.data.keys import Keys
+from multimix_monai.transforms.quality import MaskQualityd
 
 
 def postprocessing(
@@ -27,6 +30,8 @@ def postprocessing(
     num_classes: int = 2,
     threshold_prob: float = 0.5,
     keep_components: int = 0,
+    temperature: float = 1.0,
+    quality_rules: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> Compose:
     """The chain from a decollated item to its results.
 
@@ -36,15 +41,31 @@ def postprocessing(
         num_classes: class logits at its end.
         threshold_prob: a pixel at or above it belongs to the mask.
         keep_components: of the mask only the so many largest, 2 for two lungs; 0 keeps all.
+        temperature: of the calibration; 1 leaves the probabilities as the network gives them.
+        quality_rules: judge the mask by `quality.RULES`, with these ranges in place of theirs, {}
+            for none; None does not judge.
 
     Returns:
         From an item with `image` (MetaTensor (1, S, S)) and `pred` (packed, (mask_channels + 1 +
         num_classes, S, S)) to one with `pred` uint8 (mask_channels, H, W) in {0, 1}, `saliency`
-        float32 (1, H, W), at least 0, both on the rows and columns of the input, and `probs`
-        float32 (num_classes,).
+        float32 (1, H, W), at least 0, both on the rows and columns of the input, `probs` and
+        `raw_probs` float32 (num_classes,), with and without calibration, and where judged
+        `quality` as of `MaskQualityd`.
     """
-    steps = [
-        UnpackPredictiond(mask_channels=mask_channels, num_classes=num_classes),
+    steps: list[Transform] = [
+        UnpackPredictiond(
+            mask_channels=mask_channels, num_classes=num_classes, temperature=temperature
+        ),
+    ]
+    if quality_rules is not None:
+        steps.append(
+            MaskQualityd(
+                threshold_prob=threshold_prob,
+                keep_components=keep_components,
+                bounds=quality_rules,
+            )
+        )
+    steps += [
         # Not nearest: probabilities are interpolated first and cut last, as smooth contours.
         Invertd(
             keys=(Keys.PRED, Keys.SALIENCY),
@@ -61,19 +82,25 @@ def postprocessing(
 
 
 class UnpackPredictiond(MapTransform):
-    """Split the packed output: `pred` to mask probabilities, new items `saliency` and `probs`.
+    """Split the packed output: `pred` to mask probabilities; `saliency`, `probs`, `raw_probs` new.
 
     Args:
         mask_channels: mask logits, the first channels; one channel of saliency follows.
         num_classes: class logits, the last channels, each spread evenly over its plane.
+        temperature: divides the class logits of `probs`, above 0; it changes no ranking.
 
     Raises:
-        ValueError: the number of channels is another.
+        ValueError: the number of channels is another, or temperature is not above 0.
         TypeError: `image` is not the MetaTensor that the preprocessing made.
     """
 
-    def __init__(self, *, mask_channels: int = 1, num_classes: int = 2) -> None:
+    def __init__(
+        self, *, mask_channels: int = 1, num_classes: int = 2, temperature: float = 1.0
+    ) -> None:
         super().__init__(Keys.PRED)
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature is {temperature}; it must be above 0 and finite")
+        self.temperature = temperature
         self.mask_channels = mask_channels
         self.num_classes = num_classes
 
@@ -96,5 +123,6 @@ class UnpackPredictiond(MapTransform):
         # MetaTensors, or Invertd passes them by.
         item[Keys.PRED] = MetaTensor(seg_logits.sigmoid())
         item[Keys.SALIENCY] = MetaTensor(saliency.clone())
-        item[Keys.PROBS] = class_logits[:, 0, 0].softmax(dim=0)
+        item[Keys.RAW_PROBS] = class_logits[:, 0, 0].softmax(dim=0)
+        item[Keys.PROBS] = (class_logits[:, 0, 0] / self.temperature).softmax(dim=0)
         return item

@@ -1,0 +1,222 @@
+"""Path of data, beside the results: how plausible is a lung mask, and which rule does it break?
+
+Measured on the network's grid, where the chest is upright and every picture of like size, and
+without the padding there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from multimix_monai.data.keys import Keys
+
+EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+MIN_PART = 0.002  # of the frame: smaller parts are crumbs
+NEAR = 0.03  # of the longest side: how far from the mask "near" reaches
+OPEN = float("inf")
+
+
+class Rule(NamedTuple):
+    """The range in which a measure is plausible; `None` is no bound."""
+
+    low: float | None
+    high: float | None
+    reason: str
+
+
+RULES: dict[str, Rule] = {
+    "parts": Rule(1, 3, "there are two lungs, or one where they merge"),
+    "thrown_away": Rule(None, 0.1, "what is not lung should not look like it"),
+    "area": Rule(0.08, 0.6, "of the frame"),
+    "left_right": Rule(0.35, None, "a lung is missing"),
+    "entropy": Rule(None, 0.5, "the network does not know where the lungs end"),
+    "border": Rule(None, 0.2, "lungs are cut off, or the mask has flooded the picture"),
+    "flip_mask": Rule(None, 0.2, "the network contradicts itself on the mask"),
+    "flip_prob": Rule(None, 0.3, "the network contradicts itself on pneumonia"),
+}
+
+
+def with_bounds(
+    rules: Mapping[str, Rule], bounds: Mapping[str, tuple[float | None, float | None]]
+) -> dict[str, Rule]:
+    """The rules with some ranges replaced; [null, null] turns a rule off.
+
+    Raises:
+        ValueError: a name is no rule's, or a range is not [low, high] with low at most high.
+    """
+    changed = dict(rules)
+    for name, given in bounds.items():
+        if name not in rules:
+            raise ValueError(f"quality_rules has {name!r}; there are {', '.join(rules)}")
+        changed[name] = Rule(*_range(name, given), rules[name].reason)
+    return changed
+
+
+def _range(name: str, given: Any) -> tuple[float | None, float | None]:
+    numbers = isinstance(given, (list, tuple)) and all(
+        bound is None or (isinstance(bound, (int, float)) and bound == bound) for bound in given
+    )
+    if not numbers or len(given) != 2 or (None not in given and given[0] > given[1]):
+        raise ValueError(
+            f"quality_rules: {name} is {given!r}; write [low, high], null for no bound"
+        )
+    return given[0], given[1]
+
+
+def judge(measures: Mapping[str, float], rules: Mapping[str, Rule]) -> list[str]:
+    """Codes of the rules that fire, such as "area_low"; a measure that is absent breaks none.
+
+    A measure that is not a number is out of every range.
+    """
+    fired = []
+    for name, rule in rules.items():
+        if name not in measures or (rule.low is None and rule.high is None):
+            continue
+        if rule.low is not None and not measures[name] >= rule.low:
+            fired.append(f"{name}_low")
+        elif rule.high is not None and not measures[name] <= rule.high:
+            fired.append(f"{name}_high")
+    return fired
+
+
+def measure_mask(
+    probs: NDArray[np.floating], *, threshold_prob: float, keep_components: int = 0
+) -> dict[str, float]:
+    """The measures of a mask, by the names of RULES.
+
+    Args:
+        probs: (H, W), lung probability, the chest upright, without padding.
+        threshold_prob: a pixel at or above it belongs to the mask.
+        keep_components: how many of its parts the mask keeps; 0 keeps all.
+    """
+    mask = np.asarray(probs) >= threshold_prob
+    parts = parts_by_size(mask)
+    kept = np.isin(parts, np.arange(1, (keep_components or parts.max()) + 1))
+    return {
+        "parts": float((np.bincount(parts.ravel())[1:] >= MIN_PART * mask.size).sum()),
+        "thrown_away": 1 - kept.sum() / max(int(mask.sum()), 1) if mask.any() else 0.0,
+        "area": float(kept.mean()),
+        "left_right": left_right_ratio(parts),
+        "entropy": mean_entropy(probs, near=kept),
+        "border": border_share(kept),
+    }
+
+
+def parts_by_size(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Connected parts (of 8 neighbours): (H, W) bool -> (H, W), 0 outside, 1 the largest part."""
+    labels, n_parts = ndimage.label(mask, structure=EIGHT_NEIGHBOURS)
+    sizes = np.bincount(labels.ravel(), minlength=n_parts + 1)[1:]
+    rank = np.zeros(n_parts + 1, dtype=np.intp)
+    rank[1 + np.argsort(-sizes, kind="stable")] = np.arange(1, n_parts + 1)
+    return rank[labels]
+
+
+def left_right_ratio(parts: NDArray[np.intp]) -> float:
+    """Smaller lung to larger lung, 0 (one is missing) to 1 (alike).
+
+    The two largest parts are the lungs if they lie side by side; else (lungs merged, one missing,
+    or in pieces) all is divided by the picture's vertical middle. Dividing by the mask's own
+    centroid would make a single lung perfectly even.
+
+    Args:
+        parts: (H, W), as of `parts_by_size`.
+    """
+    first, second = parts == 1, parts == 2
+    if not first.any():
+        return 0.0
+    if not _side_by_side(first, second):
+        middle = parts.shape[1] / 2
+        columns = np.arange(parts.shape[1]) + 0.5
+        counts = (parts > 0).sum(axis=0)
+        sides = counts[columns < middle].sum(), counts[columns > middle].sum()
+        return float(min(sides) / max(sides))
+    return float(second.sum() / first.sum())
+
+
+def _side_by_side(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:
+    """Whether two parts' centres are further apart across than along, and do not overlap much."""
+    if not second.any():
+        return False
+    (y1, x1), (y2, x2) = ndimage.center_of_mass(first), ndimage.center_of_mass(second)
+    return abs(x1 - x2) > abs(y1 - y2)
+
+
+def mean_entropy(probs: NDArray[np.floating], *, near: NDArray[np.bool_]) -> float:
+    """Mean Bernoulli entropy in bits of the pixels inside a mask and near it, of all if empty.
+
+    Args:
+        probs: (H, W), in [0, 1].
+        near: (H, W), the mask.
+    """
+    reach = NEAR * max(probs.shape)
+    region = ndimage.distance_transform_edt(~near) <= reach if near.any() else ~near
+    p = np.asarray(probs, dtype=np.float64)[region]
+    q = 1 - p
+    nats = -(p * np.log(np.maximum(p, 1e-12)) + q * np.log(np.maximum(q, 1e-12)))
+    return float(nats.mean() / np.log(2))
+
+
+def border_share(mask: NDArray[np.bool_]) -> float:
+    """Share of the picture's outermost pixels that belong to the mask. mask: (H, W)."""
+    inner = np.zeros_like(mask)
+    inner[1:-1, 1:-1] = True
+    return float(mask[~inner].mean())
+
+
+def frame(image: MetaTensor) -> tuple[slice, slice]:
+    """Rows and columns of a preprocessed image that are no padding. image: (1, S, S)."""
+    padded = [
+        operation["extra_info"]["padded"][1:]
+        for operation in image.applied_operations[-1:]
+        if "padded" in operation.get("extra_info", {})
+    ] or [((0, 0), (0, 0))]
+    rows, columns = (
+        slice(before, size - after)
+        for (before, after), size in zip(padded[0], image.shape[1:], strict=True)
+    )
+    return rows, columns
+
+
+class MaskQualityd(Transform):
+    """Measures the mask, joins what checks of the network found, and says which rules fire.
+
+    `quality` becomes {"measures": {name: float}, "fired": [codes]}; fired is empty on a pass.
+
+    Args:
+        threshold_prob: a pixel at or above it belongs to the mask.
+        keep_components: how many of its parts the mask keeps; 0 keeps all.
+        bounds: ranges by rule that replace those of RULES.
+
+    Raises:
+        ValueError: as `with_bounds`.
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold_prob: float = 0.5,
+        keep_components: int = 0,
+        bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
+    ) -> None:
+        self.threshold_prob = threshold_prob
+        self.keep_components = keep_components
+        self.rules = with_bounds(RULES, bounds or {})
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """An item with `image` (1, S, S) and `pred`, lung probabilities (1, S, S)."""
+        item = dict(data)
+        probs = torch.as_tensor(item[Keys.PRED])[0][frame(item[Keys.IMAGE])].numpy()
+        measures = measure_mask(
+            probs, threshold_prob=self.threshold_prob, keep_components=self.keep_components
+        )
+        measures |= item.get(Keys.QUALITY, {}).get("measures", {})
+        item[Keys.QUALITY] = {"measures": measures, "fired": judge(measures, self.rules)}
+        return item
