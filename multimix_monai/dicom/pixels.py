@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from multimix_monai.data.images import ImageError, Radiograph
+from multimix_monai.dicom.geometry import patient_orientation, spacing_mm
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-def read_dicom(path: str | Path) -> Radiograph:
+def read_dicom(source: str | Path | BinaryIO, *, name: str | None = None) -> Radiograph:
     """Reads a grey-scale, single-frame DICOM image (DX, CR or any other with such pixels).
 
     The range is that of Bits Stored after the rescale, never that of the image's content; windows
     and VOI LUTs are not applied.
 
     Args:
-        path: a DICOM file, compressed in any way that the installed pydicom can decode.
+        source: a DICOM file or a stream of one, compressed in any way that can be decoded.
+        name: what errors call it; the path if absent.
 
     Returns:
         Pixels float32 (H, W) in [0, 1], bright = dense. Spacing: Imager Pixel Spacing (0018,1164),
@@ -30,8 +32,8 @@ def read_dicom(path: str | Path) -> Radiograph:
         ImageError: not DICOM, no pixels, colour, several frames, not decodable, or of one value.
         ImportError: pydicom is not installed.
     """
-    path = Path(path)
-    dataset = _parse(path)
+    path = name or ("a stream" if hasattr(source, "read") else str(source))
+    dataset = _parse(source, path)
     _refuse_unsuitable(dataset, path)
     stored = _decode(dataset, path)
     pixels, steps = to_unit_range(stored, dataset)
@@ -39,7 +41,14 @@ def read_dicom(path: str | Path) -> Radiograph:
         raise ImageError(
             f"{path}: every stored pixel is {stored.flat[0]}, nothing to see: leave it out"
         )
-    return Radiograph(pixels=pixels, spacing_mm=spacing_mm(dataset), steps=steps)
+    spacing, source_of_spacing = spacing_mm(dataset)
+    return Radiograph(
+        pixels=pixels,
+        spacing_mm=spacing,
+        spacing_source=source_of_spacing,
+        orientation=patient_orientation(dataset),
+        steps=steps,
+    )
 
 
 def to_unit_range(stored: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -67,16 +76,7 @@ def to_unit_range(stored: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, tup
     return np.ascontiguousarray(pixels, dtype=np.float32), tuple(steps)
 
 
-def spacing_mm(dataset: Dataset) -> tuple[float, float] | None:
-    """Distance of rows and of columns in mm; Imager Pixel Spacing before Pixel Spacing."""
-    for keyword in ("ImagerPixelSpacing", "PixelSpacing"):
-        value = dataset.get(keyword)
-        if value is not None and len(value) == 2 and min(map(float, value)) > 0:
-            return float(value[0]), float(value[1])
-    return None
-
-
-def _parse(path: Path) -> Dataset:
+def _parse(source: str | Path | BinaryIO, path: str) -> Dataset:
     try:
         import pydicom
     except ImportError as error:
@@ -84,14 +84,14 @@ def _parse(path: Path) -> Dataset:
             f'{path} is DICOM, for which pydicom is needed: pip install "multimix-monai[dicom]"'
         ) from error
     try:
-        return pydicom.dcmread(path)
+        return pydicom.dcmread(source)
     except Exception as error:  # pydicom raises many kinds on files of garbage
         raise ImageError(
             f"{path} is not a readable DICOM file ({error}): export it again"
         ) from error
 
 
-def _refuse_unsuitable(dataset: Dataset, path: Path) -> None:
+def _refuse_unsuitable(dataset: Dataset, path: str) -> None:
     """Refuses what is not one grey plane of pixels."""
     if "PixelData" not in dataset:
         kind = dataset.get("Modality", "") or "unknown"
@@ -112,7 +112,7 @@ def _refuse_unsuitable(dataset: Dataset, path: Path) -> None:
         raise ImageError(f"{path} lacks {', '.join(missing)}: export it again")
 
 
-def _decode(dataset: Dataset, path: Path) -> np.ndarray:
+def _decode(dataset: Dataset, path: str) -> np.ndarray:
     """Stored values (H, W), without what old overlays kept in the bits above Bits Stored."""
     try:
         stored = np.asarray(dataset.pixel_array)

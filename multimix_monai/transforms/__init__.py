@@ -3,6 +3,7 @@
 from multimix_monai.transforms.intensity import RandIntensityd
 from multimix_monai.transforms.load import read_radiograph
 from multimix_monai.transforms.loading import LoadCased
+from multimix_monai.transforms.orient import Orientd
 from multimix_monai.transforms.postprocess import UnpackPredictiond, postprocessing
 from multimix_monai.transforms.preprocess import (
     NormalizePercentilesd,
@@ -17,6 +18,7 @@ __all__ = [
     "LoadCased",
     "MaskQualityd",
     "NormalizePercentilesd",
+    "Orientd",
     "RandIntensityd",
     "RandSpatiald",
     "ResizeLongestd",

@@ -22,20 +22,28 @@ class LoadCased(MapTransform):
     """Read a case's radiograph and, where it has one, its lung mask.
 
     `image`: a path, or what another reader already loaded (array or tensor (H, W) or (1, H, W),
-    rows first) -> MetaTensor float32 (1, H, W) in [0, 1] with meta `filename_or_obj` and `steps`.
+    rows first) -> MetaTensor float32 (1, H, W) in [0, 1] with meta `filename_or_obj`, `steps`
+    ("; " between them), `spacing_source` and `orientation` ("L\\F", "" where unknown).
     `mask`: one path, a list of paths that are united, or an array -> MetaTensor float32 (1, H, W)
-    in {0, 1}; a case without it passes. `spacing_mm` is set where the file tells it.
+    in {0, 1}; a case without it passes. `spacing_mm` is set where the file tells it, and `flags`
+    is always a list of codes.
 
     Args:
         keys: `image`, or `image` and `mask`.
+        force: take also what the file itself says is no frontal chest radiograph; each objection
+            becomes a flag `forced:<reason>`.
 
     Raises:
-        ImageError: the image is unreadable, constant, or has non-finite values.
+        ImageError: the image is unreadable, constant, has non-finite values, or, unless forced,
+            says that it is something else than a frontal chest radiograph.
         ValueError: a mask has another size than its image.
     """
 
-    def __init__(self, keys: Sequence[str] = (Keys.IMAGE, Keys.MASK)) -> None:
+    def __init__(
+        self, keys: Sequence[str] = (Keys.IMAGE, Keys.MASK), *, force: bool = False
+    ) -> None:
         super().__init__(keys, allow_missing_keys=True)
+        self.force = force
         wrong = set(self.keys) - {Keys.IMAGE, Keys.MASK}
         if wrong or Keys.IMAGE not in self.keys:
             raise ValueError(
@@ -52,15 +60,24 @@ class LoadCased(MapTransform):
             self._read_image(item, Path(given))
         else:
             item[Keys.IMAGE] = image_from_array(given)
+            item[Keys.FLAGS] = []
         if Keys.MASK in self.keys and item.get(Keys.MASK) is not None:
             item[Keys.MASK] = _load_mask(item[Keys.MASK], image=item[Keys.IMAGE])
         return item
 
-    @staticmethod
-    def _read_image(item: dict[Hashable, Any], path: Path) -> None:
+    def _read_image(self, item: dict[Hashable, Any], path: Path) -> None:
         radiograph = read_radiograph(path)
-        # One string, not a tuple: batches of cases with different numbers of steps must collate.
-        meta = {"filename_or_obj": str(path), "steps": "; ".join(radiograph.steps)}
+        if radiograph.objections and not self.force:
+            raise ImageError(radiograph.objections[0].message, radiograph.objections[0].reason)
+        forced = [f"forced:{objection.reason}" for objection in radiograph.objections]
+        item[Keys.FLAGS] = [*radiograph.flags, *forced]
+        # Strings, not tuples: batches of cases with different numbers of steps must collate.
+        meta = {
+            "filename_or_obj": str(path),
+            "steps": "; ".join(radiograph.steps),
+            "spacing_source": radiograph.spacing_source,
+            "orientation": "\\".join(radiograph.orientation or ()),
+        }
         item[Keys.IMAGE] = _plane(radiograph.pixels, meta=meta)
         if radiograph.spacing_mm is not None:
             item[Keys.SPACING] = tuple(float(mm) for mm in radiograph.spacing_mm)

@@ -20,20 +20,26 @@ from monai.utils import TraceKeys
 from multimix_monai.data.images import ImageError
 from multimix_monai.data.keys import Keys
 from multimix_monai.transforms.loading import LoadCased
+from multimix_monai.transforms.orient import Orientd
 
 NETWORK_STRIDE = 32
 MIN_CONTRAST = 0.005  # of the file's range [0, 1]: a little over one grey level of 8 bits
 
 
-def preprocessing(*, image_size: int, keys: Sequence[str] = (Keys.IMAGE,)) -> Compose:
+def preprocessing(
+    *, image_size: int, keys: Sequence[str] = (Keys.IMAGE,), force: bool = False
+) -> Compose:
     """The chain from a case to the network's input; MONAI's `Invertd` takes a result back.
 
-    Load, resize the longest side to `image_size`, normalise each image by its own percentiles,
-    pad the other side evenly with 0. Every change of the grid is in `applied_operations`.
+    Load, turn the patient upright and to face the viewer where the file says how it lies, resize
+    the longest side to `image_size`, normalise each image by its own percentiles, pad the other
+    side evenly with 0. Every change of the grid is in `applied_operations`, which begin with the
+    stored grid.
 
     Args:
         image_size: side S of the network's square input in pixels, a multiple of 32.
         keys: `image`, or `image` and `mask`; a case without a mask passes.
+        force: take also what the file says is no frontal chest radiograph, see `LoadCased`.
 
     Returns:
         From a case's dictionary to one with `image`, MetaTensor float32 (1, S, S) in [0, 1],
@@ -50,7 +56,8 @@ def preprocessing(*, image_size: int, keys: Sequence[str] = (Keys.IMAGE,)) -> Co
         )
     return NamedErrorCompose(
         [
-            LoadCased(keys=keys),
+            LoadCased(keys=keys, force=force),
+            Orientd(keys=keys),
             ResizeLongestd(keys=keys, longest_side=image_size),
             NormalizePercentilesd(keys=(Keys.IMAGE,)),
             SpatialPadd(keys=keys, spatial_size=image_size, allow_missing_keys=True),

@@ -1,0 +1,71 @@
+"""Path of data, from DICOM attributes to geometry: how large a pixel is, and which way is up."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+CALIBRATED = "PixelSpacing, calibrated"
+AT_DETECTOR = "ImagerPixelSpacing, at the detector"
+UNCALIBRATED = "PixelSpacing, calibration unknown"
+ON_FILM = "NominalScannedPixelSpacing, on the film"
+UNKNOWN = "unknown"
+
+
+def spacing_mm(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
+    """Distance of rows and of columns in mm, and where it comes from.
+
+    Pixel Spacing (0028,0030) is a size in the patient only where Pixel Spacing Calibration Type
+    (0028,0A02) says so, or where it differs from Imager Pixel Spacing (0018,1164); equal to it, it
+    only repeats the size at the detector, where the thorax appears larger than it is. A digitised
+    film has Nominal Scanned Pixel Spacing (0018,2010).
+
+    Returns:
+        The spacing, None where the file does not tell, and one of this module's constants.
+
+    Source: PS3.3 sections 10.7.1.1 and 10.7.1.3, table 10-10 and C.8.6.2 (film).
+    """
+    pixel = _pair(dataset, "PixelSpacing")
+    imager = _pair(dataset, "ImagerPixelSpacing")
+    if pixel and (_is_calibrated(dataset) or (imager and imager != pixel)):
+        return pixel, CALIBRATED
+    if imager:
+        return imager, AT_DETECTOR
+    if pixel:
+        return pixel, UNCALIBRATED
+    film = _pair(dataset, "NominalScannedPixelSpacing")
+    return (film, ON_FILM) if film else (None, UNKNOWN)
+
+
+def patient_orientation(dataset: Dataset) -> tuple[str, str] | None:
+    """Directions of a row (left to right) and of a column (top to bottom) as letters.
+
+    Patient Orientation (0020,0020): A, P, R, L, H and F, of an oblique direction up to three, the
+    dominant first. None where it is absent, has not two values, or has other letters.
+
+    Source: PS3.3 C.7.6.1.1.1.
+    """
+    value = dataset.get("PatientOrientation")
+    if value is None or isinstance(value, str) or len(value) != 2:
+        return None
+    row, column = (str(direction).strip().upper() for direction in value)
+    known = all(d and len(d) <= 3 and set(d) <= set("APRLHF") for d in (row, column))
+    return (row, column) if known else None
+
+
+def _is_calibrated(dataset: Dataset) -> bool:
+    return str(dataset.get("PixelSpacingCalibrationType", "")) in ("GEOMETRY", "FIDUCIAL")
+
+
+def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
+    """Two positive, finite numbers, else None."""
+    value = dataset.get(keyword)
+    try:
+        row_mm, column_mm = (float(v) for v in value)
+    except (TypeError, ValueError):
+        return None
+    good = all(math.isfinite(mm) and mm > 0 for mm in (row_mm, column_mm))
+    return (row_mm, column_mm) if good else None
