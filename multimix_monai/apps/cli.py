@@ -18,6 +18,7 @@ COMMANDS = {
     "synth": "Draw synthetic radiographs with exact masks and labels.",
     "train": "Train a model with the bundle.",
     "evaluate": "Measure a model on labelled cases, with tables and plots.",
+    "calibrate": "Fit probability and threshold to your own labelled cases.",
     "predict": "Predict pneumonia and lung masks for images, folders or DICOM files.",
     "doctor": "Show what is installed, decodable, and on which device.",
 }

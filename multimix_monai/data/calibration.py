@@ -79,7 +79,7 @@ class Calibration:
 def _check_type(name: str, value: Any, *, like: Any) -> None:
     kinds = (int, float) if isinstance(like, float) else type(like)
     if not isinstance(value, kinds) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; a {type(like).__name__} is expected")
+        raise TypeError(f"{name} is {value!r}; expected {type(like).__name__}")
 
 
 def load_calibration(

@@ -9,15 +9,25 @@ from multimix_monai.metrics.calibration import (
 from multimix_monai.metrics.classification import choose_threshold, label_metrics
 from multimix_monai.metrics.segmentation import mask_metrics
 from multimix_monai.metrics.summary import CaseResult, summarise
+from multimix_monai.metrics.temperature import (
+    calibrated,
+    fit_temperature,
+    log_odds,
+    negative_log_likelihood,
+)
 
 __all__ = [
     "CaseResult",
     "Interval",
     "Reliability",
+    "calibrated",
     "choose_threshold",
     "expected_calibration_error",
+    "fit_temperature",
     "label_metrics",
+    "log_odds",
     "mask_metrics",
+    "negative_log_likelihood",
     "patient_bootstrap",
     "patient_bootstrap_all",
     "reliability_curve",
