@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -19,12 +18,8 @@ import torch
 from multimix_monai.apps.evaluation import evaluate
 from multimix_monai.data.calibration import load_calibration
 from multimix_monai.data.datalist import load_datalist, load_part
-from multimix_monai.data.images import IMAGE_SUFFIXES, ImageError, name_without_suffix
-from multimix_monai.data.keys import Keys
+from multimix_monai.data.inputs import find_cases
 from multimix_monai.handlers.checkpoints import load_weights
-from multimix_monai.transforms.load import is_dicom
-
-logger = logging.getLogger(__name__)
 
 
 def default_bundle_root() -> str:
@@ -142,64 +137,6 @@ def run_bundle(run_id: str, names: Sequence[str], settings: Mapping[str, Any]) -
 
     with without_wrappers():
         run(run_id=run_id, config_file=config_files(*names), **settings)
-
-
-def find_cases(inputs: str | Path | Iterable[str | Path]) -> list[dict[str, Any]]:
-    """Radiographs among files and, recursively, in folders, as cases in a stable order.
-
-    A file named as such is taken whatever it is called, and even if it is missing, so that its
-    refusal is reported; of a folder's files only images and DICOM are, hidden ones left out.
-
-    Raises:
-        FileNotFoundError: none of the inputs exists, or nothing is found in them.
-    """
-    given = [Path(p) for p in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
-    names = ", ".join(map(str, given))
-    if not any(path.exists() for path in given):
-        raise FileNotFoundError(
-            f"{names} does not exist: name a folder of radiographs (for the bundle, --dataset_dir)"
-        )
-    paths: dict[Path, None] = {}
-    for entry in given:
-        paths |= dict.fromkeys(radiographs_below(entry) if entry.is_dir() else [entry])
-    if not paths:
-        raise FileNotFoundError(
-            f"no radiograph in {names}: name a folder with some (for the bundle, --dataset_dir)"
-        )
-    return [{Keys.IMAGE: str(path), Keys.CASE: name_without_suffix(path)} for path in paths]
-
-
-def radiographs_below(folder: Path) -> list[Path]:
-    """Radiographs at any depth, sorted; a folder that cannot be read is named in the log.
-
-    Of a dataset's folder, with images/ and masks/ side by side, masks/ is left out.
-    """
-
-    def log(error: OSError) -> None:
-        logger.error(f"folder left out: {error}")
-
-    found: list[Path] = []
-    for root, folders, names in os.walk(folder, onerror=log):
-        if {"images", "masks"} <= set(folders):
-            folders.remove("masks")
-        found += filter(is_radiograph, (Path(root, name) for name in names))
-    return sorted(found)
-
-
-def is_radiograph(path: Path) -> bool:
-    """Whether a file of a folder may be one: by its name, or DICOM by its content.
-
-    A broken link with an image's name counts, and a file that cannot be opened: they are refused
-    later, by name.
-    """
-    if path.name.startswith("."):
-        return False
-    if path.name.lower().endswith(IMAGE_SUFFIXES):
-        return True
-    try:
-        return path.is_file() and is_dicom(path)
-    except (ImageError, OSError):
-        return True
 
 
 def process_device() -> torch.device:

@@ -8,12 +8,13 @@ v / 65535. DICOM is read elsewhere.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,15 +92,19 @@ class Radiograph:
     flags: tuple[str, ...] = ()
 
 
-def read_image(path: str | Path) -> Radiograph:
+def read_image(path: str | Path, *, file: BinaryIO | None = None) -> Radiograph:
     """Read one radiograph: PNG, JPEG, GIF, BMP, TIFF, NIfTI or a JSRT .IMG.
 
     Colour becomes luminance and alpha is dropped; Pillow reduces 16 bit colour to 8 bit.
 
+    Args:
+        path: of the file; its name tells the format.
+        file: its content, where it does not lie on the disk.
+
     Raises:
         ImageError: if the file is missing, empty, truncated, of unknown format, or of one value.
     """
-    values, spacing_mm, steps = _stored_values(Path(path))
+    values, spacing_mm, steps = _stored_values(Path(path), file)
     if values.size == 0 or not np.isfinite(values).all():
         raise ImageError(f"{path}: has no pixels, or NaN or infinite ones: export it again")
     pixels, scale = _to_unit_range(values)
@@ -153,20 +158,20 @@ def name_without_suffix(path: Path) -> str:
 
 
 def _stored_values(
-    path: Path,
+    path: Path, file: BinaryIO | None = None
 ) -> tuple[NDArray[np.generic], tuple[float, float] | None, tuple[str, ...]]:
     """Grey values (H, W) as stored, spacing, and steps."""
-    if not path.is_file():
+    if file is None and not path.is_file():
         raise ImageError(f"{path}: no such file: check the path")
-    if path.stat().st_size == 0:
+    if _size_bytes(path, file) == 0:
         raise ImageError(f"{path}: the file is empty: copy or export it again")
     name = path.name.lower()
     try:
         if name.endswith(".img"):
-            return _read_jsrt(path), _JSRT_SPACING_MM, ()
+            return _read_jsrt(path, file), _JSRT_SPACING_MM, ()
         if name.endswith(NIFTI_SUFFIXES):
-            return _read_nifti(path)
-        return _read_pillow(path)
+            return _read_nifti(path, file)
+        return _read_pillow(path, file)
     except ImageError:
         raise
     except _DECODER_ERRORS as error:
@@ -177,8 +182,18 @@ def _stored_values(
         ) from error
 
 
-def _read_pillow(path: Path) -> tuple[NDArray[np.generic], None, tuple[str, ...]]:
-    with Image.open(path) as image:
+def _size_bytes(path: Path, file: BinaryIO | None) -> int:
+    if file is None:
+        return path.stat().st_size
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return size
+
+
+def _read_pillow(
+    path: Path, file: BinaryIO | None
+) -> tuple[NDArray[np.generic], None, tuple[str, ...]]:
+    with Image.open(file or path) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise ImageError(f"{path}: holds {image.n_frames} frames: save one radiograph a file")
         image.load()
@@ -199,19 +214,21 @@ def _grey(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     return np.rint(luminance).astype(np.uint8), ("luminance",)
 
 
-def _read_jsrt(path: Path) -> NDArray[np.uint16]:
+def _read_jsrt(path: Path, file: BinaryIO | None) -> NDArray[np.uint16]:
     """JSRT .IMG: 2048 x 2048 big-endian unsigned 16 bit without header, 12 bit values.
 
     The value grows with the film's optical density, so that lungs are stored bright: the caller
     inverts. Source: Shiraishi et al., AJR 174 (2000), and the database's user's guide.
     """
     expected = 2 * _JSRT_SHAPE[0] * _JSRT_SHAPE[1]
-    if path.stat().st_size != expected:
+    size = _size_bytes(path, file)
+    if size != expected:
         raise ImageError(
-            f"{path}: has {path.stat().st_size} bytes; a JSRT .IMG has {expected} "
+            f"{path}: has {size} bytes; a JSRT .IMG has {expected} "
             "(2048 x 2048 of 2 bytes): copy it again"
         )
-    values = np.fromfile(path, dtype=">u2").reshape(_JSRT_SHAPE).astype(np.uint16)
+    content = file.read() if file else path.read_bytes()
+    values = np.frombuffer(content, dtype=">u2").reshape(_JSRT_SHAPE).astype(np.uint16)
     if values.max() > _MAX_12_BIT:
         raise ImageError(
             f"{path}: has a value of {values.max()}; a JSRT .IMG is big-endian and at most "
@@ -221,13 +238,15 @@ def _read_jsrt(path: Path) -> NDArray[np.uint16]:
 
 
 def _read_nifti(
-    path: Path,
+    path: Path, file: BinaryIO | None
 ) -> tuple[NDArray[np.generic], tuple[float, float] | None, tuple[str, ...]]:
     """NIfTI with axes (column, row[, 1]), as converters from DICOM write them.
 
     Rows are turned over only where the affine says that they run upwards while columns run to the
     patient's left (converters that flip rows). A spacing of exactly 1 x 1 means unknown.
     """
+    if file is not None:
+        raise ImageError(f"{path}: NIfTI is not read from archives: unpack it", "nifti_in_archive")
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError

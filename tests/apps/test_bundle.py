@@ -17,10 +17,6 @@ def touch(*paths: Path) -> None:
         path.write_bytes(b"x")
 
 
-def names(cases: list[dict]) -> list[str]:
-    return [Path(case["image"]).name for case in cases]
-
-
 def test_the_own_bundle_is_the_one_beside_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,49 +49,6 @@ def test_overrides_are_read_as_yaml() -> None:
         bundle.parse_overrides(["image_size"])
     with pytest.raises(ValueError, match="cannot be read"):
         bundle.parse_overrides(["widths=[1, 2"])
-
-
-def test_radiographs_of_folders_are_found_in_order_and_files_as_named(tmp_path: Path) -> None:
-    touch(*(tmp_path / "in" / name for name in ("b.png", "a.jpg", "sub/c.nii.gz", "notes.txt")))
-    touch(tmp_path / "in" / ".hidden.png", tmp_path / "odd.name")
-    (tmp_path / "in" / "1.2.840").write_bytes(bytes(128) + b"DICM")
-    found = bundle.find_cases([tmp_path / "odd.name", tmp_path / "in", tmp_path / "in" / "b.png"])
-    assert names(found) == ["odd.name", "1.2.840", "a.jpg", "b.png", "c.nii.gz"]
-    assert [case["case"] for case in found] == ["odd", "1.2.840", "a", "b", "c"]
-
-
-def test_masks_beside_images_are_no_radiographs(tmp_path: Path) -> None:
-    touch(tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png", tmp_path / "dicom" / "b.dcm")
-    touch(tmp_path / "other" / "masks" / "c.png")
-    assert names(bundle.find_cases(tmp_path)) == ["b.dcm", "a.png", "c.png"]
-
-
-def test_a_broken_link_and_one_missing_file_are_cases_to_be_refused(tmp_path: Path) -> None:
-    touch(tmp_path / "a.png")
-    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
-    (tmp_path / "c").symlink_to(tmp_path / "gone")
-    found = bundle.find_cases([tmp_path, tmp_path / "missing.png"])
-    assert names(found) == ["a.png", "b.png", "missing.png"]
-
-
-def test_a_file_that_cannot_be_opened_is_a_case_to_be_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    touch(tmp_path / "locked")
-
-    def locked(path: Path) -> bool:
-        raise bundle.ImageError(f"{path} cannot be opened")
-
-    monkeypatch.setattr(bundle, "is_dicom", locked)
-    assert names(bundle.find_cases(tmp_path)) == ["locked"]
-
-
-def test_nothing_to_find_is_an_error_that_names_the_option(tmp_path: Path) -> None:
-    touch(tmp_path / "notes.txt")
-    with pytest.raises(FileNotFoundError, match=r"no radiograph in .*--dataset_dir"):
-        bundle.find_cases(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"gone does not exist: .*--dataset_dir"):
-        bundle.find_cases(tmp_path / "gone")
 
 
 def wrapped(error: Exception) -> RuntimeError:

@@ -1,0 +1,56 @@
+"""Path of data, from a path to bytes: a file on the disk, or a member of a zip archive."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from multimix_monai.data.archives import archive_of, read_member
+from multimix_monai.data.images import ImageError
+
+DICOM_SUFFIXES = (".dcm", ".dicom")
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file, or a member of an archive by a path through it such as `exam.zip/a/b.dcm`.
+
+    Raises:
+        ImageError: it is missing, a folder, or cannot be opened; names it.
+    """
+    path = Path(path)
+    archive = archive_of(path)
+    if archive is not None:
+        return io.BytesIO(read_member(archive, path.relative_to(archive).as_posix()))
+    if path.is_dir() and os.access(path, os.R_OK | os.X_OK):
+        raise ImageError(f"{path} is a folder, not an image: give a file in it", "folder")
+    if not path.exists():
+        raise ImageError(
+            f"{path} does not exist: check the path, or the dataset_dir before it", "missing"
+        )
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise ImageError(
+            f"{path} cannot be opened ({error.strerror}): check its permissions", "locked"
+        ) from error
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether a file is DICOM: by suffix, or by the letters DICM after a preamble of 128 bytes.
+
+    Raises:
+        ImageError: it has to be opened and cannot be.
+
+    Source: PS3.10 section 7.1.
+    """
+    path = Path(path)
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return True
+    archive = archive_of(path)
+    if archive is not None:
+        head = read_member(archive, path.relative_to(archive).as_posix(), size=132)
+        return head[128:] == b"DICM"
+    with open_file(path) as file:
+        return file.read(132)[128:] == b"DICM"
