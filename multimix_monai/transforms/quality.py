@@ -97,14 +97,14 @@ def measure_mask(
         threshold_prob: a pixel at or above it belongs to the mask.
         keep_components: how many of its parts the mask keeps; 0 keeps all.
     """
-    mask = np.asarray(probs) >= threshold_prob
-    parts = parts_by_size(mask)
-    kept = np.isin(parts, np.arange(1, (keep_components or parts.max()) + 1))
+    parts = parts_by_size(np.asarray(probs) >= threshold_prob)
+    sizes = np.bincount(parts.ravel())[1:]
+    kept = (parts > 0) & (parts <= (keep_components or sizes.size))
     return {
-        "parts": float((np.bincount(parts.ravel())[1:] >= MIN_PART * mask.size).sum()),
-        "thrown_away": 1 - kept.sum() / max(int(mask.sum()), 1) if mask.any() else 0.0,
+        "parts": float((sizes >= MIN_PART * parts.size).sum()),
+        "thrown_away": float(1 - kept.sum() / max(sizes.sum(), 1)) if sizes.size else 0.0,
         "area": float(kept.mean()),
-        "left_right": left_right_ratio(parts),
+        "left_right": left_right_ratio(parts * kept),
         "entropy": mean_entropy(probs, near=kept),
         "border": border_share(kept),
     }
@@ -142,7 +142,7 @@ def left_right_ratio(parts: NDArray[np.intp]) -> float:
 
 
 def _side_by_side(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:
-    """Whether two parts' centres are further apart across than along, and do not overlap much."""
+    """Whether the centres of two parts are further apart across than along."""
     if not second.any():
         return False
     (y1, x1), (y2, x2) = ndimage.center_of_mass(first), ndimage.center_of_mass(second)

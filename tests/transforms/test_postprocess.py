@@ -66,3 +66,38 @@ def test_both_chains_are_built_from_a_config() -> None:
     item["pred"] = torch.zeros(4, 32, 32)
     result = parser.get_parsed_content("postprocessing")(item)
     assert result["pred"].shape == (1, 50, 41)
+
+
+def results(class_logits: torch.Tensor, temperature: float) -> dict:
+    """What becomes of class logits (2,)."""
+    chain = preprocessing(image_size=32)
+    planes = torch.cat([torch.zeros(2), class_logits])[:, None, None].expand(4, 32, 32)
+    item = chain({"image": torch.rand(32, 32)}) | {"pred": planes}
+    return postprocessing(preprocessing=chain, temperature=temperature)(item)
+
+
+def test_temperature_1_leaves_probabilities_bit_for_bit() -> None:
+    for _ in range(20):
+        class_logits = 10 * torch.randn(2)
+        result = results(class_logits, 1.0)
+        assert torch.equal(result["probs"], class_logits.softmax(0))
+        assert torch.equal(result["probs"], result["raw_probs"])
+
+
+def test_temperature_2_takes_the_root_of_the_odds_and_keeps_the_raw_probability() -> None:
+    result = results(torch.tensor([0.0, 9.0]).log().clamp(min=0), 2.0)  # odds of 9 : 1
+    assert torch.allclose(result["probs"], torch.tensor([0.25, 0.75]))
+    assert torch.allclose(result["raw_probs"], torch.tensor([0.1, 0.9]))
+
+
+def test_calibration_keeps_the_ranking() -> None:
+    z = torch.linspace(-6, 6, 25)
+    for temperature in (0.5, 4.0):
+        probs = [float(results(torch.stack([0 * v, v]), temperature)["probs"][1]) for v in z]
+        assert probs == sorted(probs) and len(set(probs)) == len(probs)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf")])
+def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match=r"temperature is .*; it must be above 0"):
+        results(torch.zeros(2), temperature)
