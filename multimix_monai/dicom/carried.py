@@ -1,0 +1,120 @@
+"""Path of data, going back: what a result takes over from the radiograph it was made from.
+
+Patient and study are taken over as they are, empty values and person names in several scripts
+included. Private attributes are not, nor anything of the acquisition but what is listed here.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from os import PathLike, fspath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+TYPE_2 = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+_IMAGE = (
+    *NEEDED,
+    "Modality",
+    "Rows",
+    "Columns",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
+_EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "StationName")
+_POSITION = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient")
+_PLANE = (*_POSITION, "PositionReferenceIndicator", "PixelSpacing", "SliceThickness")
+_GROUPS = range(0x0008, 0x0060)  # attributes of images; above are pixels and what is drawn on them
+
+
+def read_source(source: str | PathLike[str] | Dataset) -> Dataset:
+    """The attributes of a radiograph without its pixels and without private attributes.
+
+    Args:
+        source: a file, with or without file meta information, or an open data set, which stays
+            as it is.
+
+    Raises:
+        ValueError: an attribute that results need is absent, or no valid UID.
+    """
+    import pydicom
+
+    if isinstance(source, (str, PathLike)):
+        source = pydicom.dcmread(fspath(source), stop_before_pixels=True, force=True)
+    header = pydicom.Dataset()
+    for tag in sorted(tag for tag in source.keys() if tag.group in _GROUPS):  # noqa: SIM118
+        if not tag.is_private:
+            header.add(deepcopy(source[tag]))  # decoded by the source's character set
+    header.remove_private_tags()  # those within sequences
+    _check(header)
+    return header
+
+
+def reference(header: Dataset) -> Dataset:
+    """What highdicom needs to know of the image: identity, size, equipment; nobody's name.
+
+    A Frame of Reference is taken over only together with a position and an orientation in it,
+    which projection radiographs do not have.
+    """
+    from pydicom.dataset import Dataset
+
+    placed = all(header.get(keyword) for keyword in _POSITION)
+    dataset = Dataset()
+    for keyword in (*_IMAGE, *_EQUIPMENT, *(_PLANE if placed else ())):
+        if keyword in header:
+            dataset.add(header[keyword])
+    for keyword in TYPE_2:
+        setattr(dataset, keyword, "")
+    return dataset
+
+
+def carry_over(header: Dataset, result: Dataset) -> None:
+    """Put patient, study and character set of the source into a result, as they are.
+
+    Modules Patient, Clinical Trial Subject, General Study, Patient Study and Clinical Trial Study;
+    what the standard wants at least empty (type 2) and the source lacks is empty.
+
+    Args:
+        result: an object of highdicom, changed in place.
+
+    Source: PS3.3 C.7.1, C.7.2 and C.12.1.1.2 (Specific Character Set (0008,0005)).
+    """
+    from pydicom.dataset import Dataset
+    from pydicom.uid import DigitalXRayImageStorageForPresentation
+
+    known = Dataset()
+    known.update(header)
+    known.SOPClassUID = DigitalXRayImageStorageForPresentation  # has all of these modules
+    result.copy_patient_and_study_information(known)
+    if "SpecificCharacterSet" in header:
+        result.add(header["SpecificCharacterSet"])
+    elif "SpecificCharacterSet" in result:
+        del result.SpecificCharacterSet
+
+
+def _check(header: Dataset) -> None:
+    from pydicom.datadict import tag_for_keyword
+    from pydicom.tag import Tag
+    from pydicom.uid import UID
+
+    for keyword in NEEDED:
+        value = header.get(keyword)
+        if not value or not UID(str(value)).is_valid:
+            name = f"{keyword} {Tag(tag_for_keyword(keyword) or 0)}"
+            fault = f"is {str(value)!r}, which is no valid UID" if value else "is missing"
+            raise ValueError(f"source's {name} {fault}: no result can refer to it; export it again")
+    if header.get("Rows") is None or header.get("Columns") is None:
+        raise ValueError("source has no Rows (0028,0010) or Columns (0028,0011): is it an image?")
