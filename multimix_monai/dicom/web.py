@@ -1,0 +1,237 @@
+"""Path of data, before its beginning and after its end: a PACS is asked, and given the results."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+try:
+    import pydicom
+    import requests
+    from dicomweb_client import DICOMwebClient
+except ImportError as error:
+    raise ImportError(
+        f'DICOMweb needs {error.name}, which is not installed: pip install "multimix-monai[dicom]"'
+    ) from error
+
+from multimix_monai.dicom.web_faults import ServerError, fault, waits_s
+from multimix_monai.dicom.web_session import Bearer, Session, checked_url
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_PAGE = 500
+_DUPLICATE = 0x0111
+_WHOLE_BODY = 2**31
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that a query found: its UID and, where the server counts, its instances."""
+
+    uid: str
+    instances: int | None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where one instance lies: the UIDs of its study (0020,000D), series (0020,000E) and own."""
+
+    study_uid: str
+    series_uid: str
+    uid: str
+
+
+class DicomWeb:
+    """A DICOMweb server: queries, retrievals and stores that outlive its short absences.
+
+    A request that fails for a passing reason (no connection, a time-out, an answer that breaks
+    off, 408, 429, 500, 502, 503, 504) is repeated with growing pauses. UIDs stay out of the logs,
+    those of the libraries below included.
+
+    Args:
+        url: of the service, such as http://localhost:8042/dicom-web.
+        auth: (user, password), a `Bearer`, or None.
+        verify: whether the certificate is checked, or a file with those of trusted authorities.
+        timeout_s: without a connection or, later, without a byte.
+        patience_s: how long one request is repeated before `ServerError` is raised; 0: never.
+
+    Raises:
+        ValueError: the URL has another scheme, no host, or a password in it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        auth: tuple[str, str] | Bearer | None = None,
+        verify: bool | str = True,
+        timeout_s: float = 60.0,
+        patience_s: float = 120.0,
+    ) -> None:
+        self.url = checked_url(url)
+        self.patience_s = patience_s
+        session = Session(timeout_s)
+        session.auth, session.verify = auth, verify
+        # In one piece: the client cannot repeat a body in chunks, and not all servers take one.
+        self.client = DICOMwebClient(self.url, session=session, chunk_size=_WHOLE_BODY)
+        self.client.set_http_retry_params(retry=False)
+        for library in ("dicomweb_client", "urllib3"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)
+
+    def studies(
+        self, filters: Mapping[str, str], *, modalities: Iterable[str], limit: int | None = None
+    ) -> list[Study]:
+        """Studies that have an instance of one of the modalities, each once.
+
+        Args:
+            filters: keyword to value, as of QIDO; dates as 20240101-20240131.
+            modalities: as in Modalities in Study (0008,0061).
+            limit: of the studies given back.
+
+        Raises:
+            ServerError: the server does not answer, or refuses.
+
+        Source: PS3.18 section 10.6 (QIDO-RS).
+        """
+        found: dict[str, Study] = {}
+        for modality in modalities:
+            wanted = {**filters, "ModalitiesInStudy": modality}
+            for item in self._pages("studies", self.client.search_for_studies, wanted, limit):
+                count = _value(item, "00201208")
+                study = Study(str(_value(item, "0020000D")), None if count is None else int(count))
+                found.setdefault(study.uid, study)
+        return list(found.values())[:limit]
+
+    def images(self, study_uid: str, *, modalities: Iterable[str]) -> list[Reference]:
+        """The instances of a study's series of these modalities."""
+        accepted = set(modalities)
+        series = self._ask("querying series", lambda: self.client.search_for_series(study_uid))
+        uids = [str(_value(s, "0020000E")) for s in series if _value(s, "00080060") in accepted]
+        return [Reference(study_uid, s, uid) for s in uids for uid in self._instances(study_uid, s)]
+
+    def has(self, study_uid: str, uid: str) -> bool:
+        """Whether a study has an instance of this UID."""
+        found = self._ask(
+            "querying an instance",
+            lambda: self.client.search_for_instances(
+                study_uid, search_filters={"SOPInstanceUID": uid}
+            ),
+        )
+        return any(_value(item, "00080018") == uid for item in found)
+
+    def retrieve(self, image: Reference, path: str | Path) -> None:
+        """Writes an instance to a file, in the transfer syntax in which the server keeps it.
+
+        Raises:
+            ServerError: it is gone, or the server sends another one.
+
+        Source: PS3.18 section 10.4 (WADO-RS).
+        """
+        dataset = self._ask(
+            "retrieving an instance",
+            lambda: self.client.retrieve_instance(image.study_uid, image.series_uid, image.uid),
+        )
+        if dataset.get("SOPInstanceUID") != image.uid:
+            raise ServerError(f"{self.url}, retrieving an instance: another one was sent")
+        try:
+            dataset.save_as(path)
+        except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+            raise ServerError(
+                f"{self.url}, retrieving an instance: what was sent is no valid DICOM "
+                f"({type(error).__name__})"
+            ) from None
+
+    def store(self, study_uid: str, paths: Iterable[str | Path]) -> list[str]:
+        """Stores files in a study, all in one request. What is already there counts as stored.
+
+        Returns:
+            Why instances were not stored, in words: empty when all are.
+
+        Source: PS3.18 section 10.5 (STOW-RS) and annex I.2 (Failed SOP Sequence, 0008,1198).
+        """
+        datasets = [pydicom.dcmread(path) for path in paths]
+
+        answer = self._ask("storing", lambda: self._post(study_uid, datasets))
+        reasons = [_value(item, "00081197") for item in _items(answer, "00081198")]
+        return [f"failure reason {reason:04X}H" for reason in reasons if reason != _DUPLICATE]
+
+    def is_there(self) -> bool:
+        """Whether the server answers now."""
+        try:
+            self.client.search_for_studies(limit=1)
+        except (requests.RequestException, ValueError):
+            return False
+        return True
+
+    def _post(self, study_uid: str, datasets: Sequence[pydicom.Dataset]) -> dict[str, Any]:
+        """The server's account of a store, which 409 Conflict has too: nothing was stored."""
+        try:
+            return self.client.store_instances(datasets, study_uid).to_json_dict()
+        except requests.HTTPError as error:
+            if error.response is None or error.response.status_code != requests.codes.conflict:
+                raise
+            account: dict[str, Any] = error.response.json()
+            return account
+
+    def _instances(self, study_uid: str, series_uid: str) -> list[str]:
+        search = partial(self.client.search_for_instances, study_uid, series_uid)
+        pages = self._pages("instances", search, {}, None)
+        return [str(_value(item, "00080018")) for item in pages]
+
+    def _pages(
+        self,
+        what: str,
+        search: Callable[..., list[dict[str, Any]]],
+        filters: Mapping[str, str],
+        limit: int | None,
+    ) -> Iterator[dict[str, Any]]:
+        """Results page by page, whatever size a page has, also of a server that ignores offset."""
+        seen: set[str] = set()
+        while limit is None or len(seen) < limit:
+            size = _PAGE if limit is None else min(_PAGE, limit - len(seen))
+            request = partial(search, limit=size, offset=len(seen), search_filters=dict(filters))
+            page = self._ask(f"querying {what}", request)
+            new = {_uid_of(item): item for item in page if _uid_of(item) not in seen}
+            if not new:
+                return
+            seen |= set(new)
+            yield from new.values()
+
+    def _ask(self, doing: str, request: Callable[[], T]) -> T:
+        """The answer to a request, asked for again while its failure may pass.
+
+        Differs: of the client's own retries, which know neither broken connections nor Retry-After,
+        and send a body in chunks only once.
+        """
+        end = time.monotonic() + self.patience_s
+        for wait_s in waits_s():
+            try:
+                return request()
+            except Exception as error:  # readers of an answer raise many kinds on garbage
+                trouble = fault(error, server=self.url, doing=doing)
+            wait_s = max(wait_s, trouble.retry_after_s)
+            if not trouble.transient or time.monotonic() + wait_s > end:
+                raise trouble
+            logger.warning(f"{trouble}: again in {wait_s:.0f} s")
+            time.sleep(wait_s)
+        raise AssertionError("waits have no end")
+
+
+def _value(item: Mapping[str, Any], tag: str) -> Any:
+    """The first value of an attribute in DICOM JSON, None without one. Source: PS3.18 annex F."""
+    return next(iter(item.get(tag, {}).get("Value") or []), None)
+
+
+def _items(item: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
+    return item.get(tag, {}).get("Value") or []
+
+
+def _uid_of(item: Mapping[str, Any]) -> str:
+    """SOP Instance UID of an instance, Study Instance UID of a study."""
+    return str(_value(item, "00080018") or _value(item, "0020000D"))
