@@ -32,10 +32,10 @@ _WHOLE_BODY = 2**31
 
 @dataclass(frozen=True)
 class Study:
-    """A study that a query found: its UID and, where the server counts, its instances."""
+    """A study that a query found: its UID, and how many instances it has now."""
 
     uid: str
-    instances: int | None
+    instances: int
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ class DicomWeb:
         for modality in modalities:
             wanted = {**filters, "ModalitiesInStudy": modality}
             for item in self._pages("studies", self.client.search_for_studies, wanted, limit):
-                count = _value(item, "00201208")
-                study = Study(str(_value(item, "0020000D")), None if count is None else int(count))
-                found.setdefault(study.uid, study)
+                uid = str(_value(item, "0020000D"))
+                if uid not in found:
+                    found[uid] = Study(uid, self._count(uid, item))
         return list(found.values())[:limit]
 
     def images(self, study_uid: str, *, modalities: Iterable[str]) -> list[Reference]:
@@ -179,7 +179,12 @@ class DicomWeb:
             account: dict[str, Any] = error.response.json()
             return account
 
-    def _instances(self, study_uid: str, series_uid: str) -> list[str]:
+    def _count(self, study_uid: str, item: Mapping[str, Any]) -> int:
+        """Number of Study Related Instances (0020,1208), counted where the server does not say."""
+        count = _value(item, "00201208")
+        return len(self._instances(study_uid)) if count is None else int(count)
+
+    def _instances(self, study_uid: str, series_uid: str | None = None) -> list[str]:
         search = partial(self.client.search_for_instances, study_uid, series_uid)
         pages = self._pages("instances", search, {}, None)
         return [str(_value(item, "00080018")) for item in pages]

@@ -175,7 +175,7 @@ def test_a_refusal_is_not_repeated_and_says_what_to_do(
 
 def test_a_page_that_is_no_dicomweb_is_named_so(peer: Peer) -> None:
     peer.answers = [status(200, b"<html>", Content_Type="text/html")]
-    with pytest.raises(ServerError, match="not DICOMweb.*localhost:8042/dicom-web"):
+    with pytest.raises(ServerError, match=r"not DICOMweb.*localhost:8042/dicom-web"):
         DicomWeb(peer.url).studies({}, modalities=["DX"])
 
 
@@ -224,10 +224,16 @@ def test_pages_of_any_size_are_joined(peer: Peer, size: int) -> None:
 
 
 def test_a_server_that_ignores_offset_ends_the_query(peer: Peer) -> None:
-    peer.answers = [found({"0020000D": "1.2.1"}, {"0020000D": "1.2.2"})]
+    peer.answers = [found(*({"0020000D": f"1.2.{n}", "00201208": n} for n in (1, 2)))]
     studies = DicomWeb(peer.url).studies({}, modalities=["DX"])
-    assert [(study.uid, study.instances) for study in studies] == [("1.2.1", None), ("1.2.2", None)]
+    assert [(study.uid, study.instances) for study in studies] == [("1.2.1", 1), ("1.2.2", 2)]
     assert len(peer.requests) == 2
+
+
+def test_instances_are_counted_where_the_server_does_not_say_how_many(peer: Peer) -> None:
+    instances = found({"00080018": "1.3.1"}, {"00080018": "1.3.2"})
+    peer.answers = [found({"0020000D": "1.2.1"}), instances, instances, found()]
+    assert [study.instances for study in DicomWeb(peer.url).studies({}, modalities=["DX"])] == [2]
 
 
 def test_only_series_of_the_modalities_are_searched(peer: Peer) -> None:
@@ -309,10 +315,20 @@ def test_a_certificate_is_trusted_only_if_its_authority_is_named(
     peer: Peer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split()
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out"]
+    words = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
     try:
-        subprocess.run(["openssl", *words, *names, str(certificate)], check=True, stderr=-3)
+        subprocess.run(["openssl", *words, *names], check=True, stderr=subprocess.DEVNULL)
     except FileNotFoundError:
         pytest.skip("openssl, which makes the certificate, is not installed")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
