@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from copy import deepcopy
 from os import PathLike, fspath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+NEEDED = {
+    "SOPClassUID": "(0008,0016)",
+    "SOPInstanceUID": "(0008,0018)",
+    "StudyInstanceUID": "(0020,000D)",
+    "SeriesInstanceUID": "(0020,000E)",
+}
 TYPE_2 = (
     "PatientName",
     "PatientID",
@@ -35,25 +40,30 @@ _IMAGE = (
     "LossyImageCompressionMethod",
 )
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "StationName")
-_POSITION = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient")
-_PLANE = (*_POSITION, "PositionReferenceIndicator", "PixelSpacing", "SliceThickness")
+RADIOGRAPHS = (
+    "ComputedRadiographyImageStorage",
+    "DigitalXRayImageStorageForPresentation",
+    "DigitalXRayImageStorageForProcessing",
+    "SecondaryCaptureImageStorage",  # digitised films
+)
 _GROUPS = range(0x0008, 0x0060)  # attributes of images; above are pixels and what is drawn on them
 
 
-def read_source(source: str | PathLike[str] | Dataset) -> Dataset:
+def read_source(source: str | PathLike[str] | BinaryIO | Dataset) -> Dataset:
     """The attributes of a radiograph without its pixels and without private attributes.
 
     Args:
-        source: a file, with or without file meta information, or an open data set, which stays
-            as it is.
+        source: a file, its path or opened for reading, with or without file meta information; or
+            a data set, which stays as it is.
 
     Raises:
-        ValueError: an attribute that results need is absent, or no valid UID.
+        ValueError: an attribute that results need is absent, no valid UID, or of no radiograph.
     """
     import pydicom
 
-    if isinstance(source, (str, PathLike)):
-        source = pydicom.dcmread(fspath(source), stop_before_pixels=True, force=True)
+    if not isinstance(source, pydicom.Dataset):
+        file = fspath(source) if isinstance(source, (str, PathLike)) else source
+        source = pydicom.dcmread(file, stop_before_pixels=True, force=True)
     header = pydicom.Dataset()
     for tag in sorted(tag for tag in source.keys() if tag.group in _GROUPS):  # noqa: SIM118
         if not tag.is_private:
@@ -66,14 +76,12 @@ def read_source(source: str | PathLike[str] | Dataset) -> Dataset:
 def reference(header: Dataset) -> Dataset:
     """What highdicom needs to know of the image: identity, size, equipment; nobody's name.
 
-    A Frame of Reference is taken over only together with a position and an orientation in it,
-    which projection radiographs do not have.
+    No Frame of Reference, though a file may have one: a projection has no position in it.
     """
     from pydicom.dataset import Dataset
 
-    placed = all(header.get(keyword) for keyword in _POSITION)
     dataset = Dataset()
-    for keyword in (*_IMAGE, *_EQUIPMENT, *(_PLANE if placed else ())):
+    for keyword in (*_IMAGE, *_EQUIPMENT):
         if keyword in header:
             dataset.add(header[keyword])
     for keyword in TYPE_2:
@@ -106,15 +114,20 @@ def carry_over(header: Dataset, result: Dataset) -> None:
 
 
 def _check(header: Dataset) -> None:
-    from pydicom.datadict import tag_for_keyword
-    from pydicom.tag import Tag
     from pydicom.uid import UID
 
-    for keyword in NEEDED:
-        value = header.get(keyword)
-        if not value or not UID(str(value)).is_valid:
-            name = f"{keyword} {Tag(tag_for_keyword(keyword) or 0)}"
-            fault = f"is {str(value)!r}, which is no valid UID" if value else "is missing"
-            raise ValueError(f"source's {name} {fault}: no result can refer to it; export it again")
+    for keyword, tag in NEEDED.items():
+        value = str(header.get(keyword) or "")
+        if not UID(value).is_valid:
+            fault = f"is {value!r}, which is no valid UID" if value else "is missing"
+            raise ValueError(
+                f"source's {keyword} {tag} {fault}: no result can refer to it; export it again"
+            )
+    sop_class = UID(header.SOPClassUID)
+    if sop_class.keyword not in RADIOGRAPHS:
+        raise ValueError(
+            f"source's SOPClassUID (0008,0016) is {sop_class.name}; results as DICOM are made for "
+            f"{', '.join(RADIOGRAPHS)}"
+        )
     if header.get("Rows") is None or header.get("Columns") is None:
         raise ValueError("source has no Rows (0028,0010) or Columns (0028,0011): is it an image?")

@@ -39,6 +39,9 @@ class Algorithm:
         for text in (self.name, self.version, *self.settings):
             if not 0 < len(text) <= 64:
                 raise ValueError(f"{text!r} has {len(text)} characters; 1 to 64 are allowed")
+        for setting in self.settings:
+            if not setting.partition("=")[0] or "=" not in setting:
+                raise ValueError(f"setting {setting!r} is not of the form name=value")
 
     @property
     def parameters(self) -> tuple[str, ...]:

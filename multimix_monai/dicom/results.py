@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from multimix_monai.dicom.carried import carry_over, read_source, reference
 from multimix_monai.dicom.findings import Algorithm, Findings
@@ -14,18 +14,18 @@ from multimix_monai.dicom.lungs import split_lungs
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    Source: TypeAlias = str | PathLike[str] | BinaryIO | Dataset
+
 __all__ = ["Algorithm", "Findings", "results", "write_results"]
 
 
-def write_results(
-    source: str | PathLike[str] | Dataset, folder: str | Path, findings: Findings
-) -> dict[str, str]:
+def write_results(source: Source, folder: str | Path, findings: Findings) -> dict[str, str]:
     """Write what was found in one radiograph as DICOM objects of its study.
 
     All objects are made before the first is written.
 
     Args:
-        source: the radiograph, a file or an open data set.
+        source: the radiograph: a path, a file opened for reading, or a data set.
         folder: made if it is missing; files of these names are replaced.
         findings: what is written; its mask lies on the source's rows and columns as stored.
 
@@ -46,7 +46,7 @@ def write_results(
     return {kind: f"{kind}.dcm" for kind in objects}
 
 
-def results(source: str | PathLike[str] | Dataset, findings: Findings) -> dict[str, Any]:
+def results(source: Source, findings: Findings) -> dict[str, Any]:
     """As `write_results`, but the objects themselves, by kind."""
     try:
         import highdicom  # noqa: F401

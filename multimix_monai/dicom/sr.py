@@ -68,10 +68,11 @@ def report(
         for number, (name, mask) in enumerate(segments.items(), start=1)
         if segmentation is not None
     ]
+    whole = [_pneumonia(reference, findings), *([] if lungs else [_no_lung(reference, findings)])]
     content = MeasurementReport(
         observation_context=_observer(algorithm),
         procedure_reported=codes.CHEST_RADIOGRAPHY,
-        imaging_measurements=[_pneumonia(reference, findings), *lungs],
+        imaging_measurements=[*whole, *lungs],
     )
     content[0].ContentSequence.append(_comment(segments))
     return EnhancedSR(
@@ -148,6 +149,20 @@ def _lung(
         finding_category=codes.ANATOMICAL_STRUCTURE,
         algorithm_id=_algorithm(findings),
         measurements=_areas(header, mask),
+    )
+
+
+def _no_lung(reference: Dataset, findings: Findings) -> MeasurementsAndQualitativeEvaluations:
+    """TID 1501 for the image as a whole: an area of nothing, since there is no empty segment."""
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking("lung", reference, findings.algorithm),
+        finding_type=codes.LUNGS["lung"],
+        finding_category=codes.ANATOMICAL_STRUCTURE,
+        algorithm_id=_algorithm(findings),
+        measurements=[Measurement(name=codes.AREA, value=0, unit=codes.PIXELS)],
+        source_images=[
+            SourceImageForMeasurementGroup(reference.SOPClassUID, reference.SOPInstanceUID)
+        ],
     )
 
 

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_charset_files
+
+pytest.importorskip("highdicom")
+
+from multimix_monai.dicom.results import Algorithm, Findings, write_results
+
+ALGORITHM = Algorithm("ab" * 32, ("image_size=256", "threshold=0.5"))
+MASK = np.zeros((40, 50), dtype=np.uint8)
+MASK[5:25, 5:15] = 1
+MASK[5:15, 30:40] = 1
+PICTURE = np.zeros((40, 50, 3), dtype=np.uint8)
+KINDS = ["seg", "sr", "sc_overlay", "sc_saliency"]
+UIDS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+
+def findings(*, mask=MASK, algorithm=ALGORITHM, **others) -> Findings:
+    return Findings(mask, 0.8, 0.5, algorithm, overlay=PICTURE, saliency=PICTURE, **others)
+
+
+def written(source, folder, **others) -> dict[str, pydicom.Dataset]:
+    files = write_results(source, folder, findings(**others))
+    return {kind: pydicom.dcmread(folder / file) for kind, file in files.items()}
+
+
+@pytest.mark.parametrize("kind", ["DX", "CR"])
+@pytest.mark.parametrize("orientation", [["L", "F"], None])
+def test_the_standards_validator_finds_no_errors(
+    tmp_path, radiograph_file, validated, kind, orientation
+) -> None:
+    source = radiograph_file(kind=kind, PatientOrientation=orientation)
+    if orientation:
+        validated(source)
+    rules = {"quality": "review", "quality_rules": ("left_right",), "flags": ("forced:lateral",)}
+    for folder, mask in (("found", MASK), ("empty", np.zeros_like(MASK))):
+        others = findings(mask=mask, raw_prob=0.7, forced=True, **rules)
+        for file in write_results(source, tmp_path / folder, others).values():
+            validated(tmp_path / folder / file)
+
+
+def test_names_of_what_was_written_are_returned(tmp_path, radiograph_file) -> None:
+    source = radiograph_file()
+    assert write_results(source, tmp_path / "a", findings()) == {k: f"{k}.dcm" for k in KINDS}
+    bare = Findings(np.zeros_like(MASK), 0.8, 0.5, ALGORITHM)
+    assert write_results(source, tmp_path / "b", bare) == {"sr": "sr.dcm"}
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["sr.dcm"]
+
+
+def test_an_open_data_set_and_an_open_file_do_as_well_and_stay_as_they_are(
+    tmp_path, radiograph_file
+) -> None:
+    path = radiograph_file()
+    dataset, before = pydicom.dcmread(path), pydicom.dcmread(path)
+    with path.open("rb") as file:
+        sources = [written(source, tmp_path / "out") for source in (path, dataset, file)]
+    assert dataset == before
+    uids = [[result.SOPInstanceUID for result in source.values()] for source in sources]
+    assert uids[0] == uids[1] == uids[2]
+
+
+def test_the_same_result_has_the_same_uids_and_any_other_has_others(
+    tmp_path, radiograph_file
+) -> None:
+    source = radiograph_file()
+    variants = {
+        "first": (source, ALGORITHM),
+        "again": (source, ALGORITHM),
+        "weights": (source, Algorithm("cd" * 32, ALGORITHM.settings)),
+        "settings": (source, Algorithm(ALGORITHM.weights_digest, ("image_size=512",))),
+        "version": (source, Algorithm("ab" * 32, ALGORITHM.settings, version="9.9.9")),
+        "image": (radiograph_file(name="b.dcm", SOPInstanceUID="1.2.3"), ALGORITHM),
+    }
+    uids = {}
+    for name, (path, algorithm) in variants.items():
+        results = written(path, tmp_path / name, algorithm=algorithm)
+        uids[name] = [results[kind][uid].value for kind in KINDS for uid in UIDS[:2]]
+        assert {result.StudyInstanceUID for result in results.values()} == {
+            pydicom.dcmread(source).StudyInstanceUID
+        }
+    assert uids["first"] == uids.pop("again")
+    assert len({uid for group in uids.values() for uid in group}) == 8 * len(uids)
+
+
+def test_uids_can_be_known_before_anything_is_computed(tmp_path, radiograph_file) -> None:
+    source = radiograph_file()
+    image = pydicom.dcmread(source).SOPInstanceUID
+    for kind, result in written(source, tmp_path / "out").items():
+        assert result.SOPInstanceUID == ALGORITHM.uid(kind, image)
+
+
+def raw(dataset: pydicom.Dataset, keyword: str) -> bytes:
+    """A value as its bytes in the file; ask before it is decoded."""
+    return dataset.get_item(keyword).value.rstrip()
+
+
+CHARSETS = sorted(
+    path
+    for path in get_charset_files("*.dcm")
+    if "SpecificCharacterSet" in pydicom.dcmread(path) and "PatientName" in pydicom.dcmread(path)
+)
+
+
+@pytest.mark.parametrize("example", CHARSETS, ids=lambda path: path.rpartition("/")[2])
+def test_names_in_any_script_survive_byte_by_byte(tmp_path, radiograph_file, example) -> None:
+    named = pydicom.dcmread(example)
+    source = radiograph_file(
+        SpecificCharacterSet=named.SpecificCharacterSet, PatientName=named.PatientName
+    )
+    name = raw(pydicom.dcmread(source), "PatientName")
+    assert name
+    for result in written(source, tmp_path / "out").values():
+        assert raw(result, "PatientName") == name
+        assert result.SpecificCharacterSet == named.SpecificCharacterSet
+        assert result.PatientName == named.PatientName
+
+
+def test_all_three_groups_of_a_japanese_name_survive(tmp_path, radiograph_file) -> None:
+    name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    for number, charset in enumerate(["ISO_IR 192", ["", "ISO 2022 IR 87"]]):
+        source = radiograph_file(SpecificCharacterSet=charset, PatientName=name)
+        for result in written(source, tmp_path / str(number)).values():
+            assert str(result.PatientName) == name
+            assert result.PatientName.phonetic == "やまだ^たろう"
+
+
+def test_patient_and_study_are_carried_over_and_nothing_private(tmp_path, radiograph_file) -> None:
+    item = pydicom.Dataset()
+    item.PatientID, item.IssuerOfPatientID = "2", "elsewhere"
+    item.private_block(0x0011, "ACME", create=True).add_new(1, "LO", "secret")
+    path = radiograph_file(
+        PatientBirthDate="19700101",
+        PatientSex="",
+        PatientAge="030Y",
+        AccessionNumber="A1",
+        StudyDescription="Thorax",
+        OtherPatientIDsSequence=[item],
+        OperatorsName="O^P",
+    )
+    source = pydicom.dcmread(path)
+    source.private_block(0x0009, "ACME", create=True).add_new(1, "LO", "secret")
+    for result in written(source, tmp_path / "out").values():
+        for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge"):
+            assert result[keyword] == source[keyword]
+        for keyword in ("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "StudyDescription"):
+            assert result[keyword] == source[keyword]
+        assert result.OtherPatientIDsSequence[0].IssuerOfPatientID == "elsewhere"
+        assert not [element for element in result.iterall() if element.tag.is_private]
+        assert "OperatorsName" not in result
+
+
+def test_what_the_source_lacks_is_empty_and_what_it_has_wrong_stays(
+    tmp_path, radiograph_file
+) -> None:
+    lacking = ("PatientName", "PatientID", "PatientSex", "StudyDate", "AccessionNumber")
+    source = pydicom.dcmread(radiograph_file(**dict.fromkeys(lacking)))
+    with pytest.warns(UserWarning):
+        source.PatientBirthDate = "01.02.1970"
+    for result in written(source, tmp_path / "out").values():
+        assert all(result[keyword].is_empty for keyword in lacking)
+        assert raw(result, "PatientBirthDate") == b"01.02.1970"
+
+
+def test_equipment_and_series_are_ours(tmp_path, radiograph_file) -> None:
+    numbers = set()
+    for kind, result in written(radiograph_file(), tmp_path / "out").items():
+        assert result.Manufacturer == "MultiMix for MONAI"
+        assert (result.ManufacturerModelName, result.SoftwareVersions) == (
+            "MultiMix",
+            ALGORITHM.version,
+        )
+        assert result.DeviceSerialNumber == "ab" * 8
+        assert result.Modality == {"seg": "SEG", "sr": "SR"}.get(kind, "OT")
+        assert len(result.SeriesDescription) <= 64
+        assert "research only, not a medical device" in result.SeriesDescription
+        numbers.add(result.SeriesNumber)
+    assert len(numbers) == 4
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"StudyInstanceUID": None}, r"StudyInstanceUID \(0020,000D\) is missing"),
+        ({"SeriesInstanceUID": ""}, r"SeriesInstanceUID \(0020,000E\) is missing"),
+        ({"Rows": None}, r"no Rows \(0028,0010\)"),
+    ],
+)
+def test_a_source_that_nothing_can_refer_to_is_refused(
+    tmp_path, radiograph_file, attributes, message
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        write_results(radiograph_file(**attributes), tmp_path / "out", findings())
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_invalid_uid_and_an_object_that_is_no_radiograph_are_refused(
+    tmp_path, radiograph_file
+) -> None:
+    source = pydicom.dcmread(radiograph_file())
+    source.SOPClassUID = pydicom.uid.CTImageStorage
+    with pytest.raises(ValueError, match=r"SOPClassUID \(0008,0016\) is CT Image Storage"):
+        write_results(source, tmp_path / "out", findings())
+    source["SOPInstanceUID"] = pydicom.DataElement(
+        "SOPInstanceUID", "UI", "1.02.x", validation_mode=pydicom.config.IGNORE
+    )
+    with pytest.raises(ValueError, match=r"'1\.02\.x', which is no valid UID"):
+        write_results(source, tmp_path / "out", findings())
+    (tmp_path / "text.dcm").write_text("not DICOM")
+    with pytest.raises(ValueError, match="SOPClassUID"):
+        write_results(tmp_path / "text.dcm", tmp_path / "out", findings())
+
+
+def test_without_highdicom_the_extra_is_named(tmp_path, radiograph_file, monkeypatch) -> None:
+    source = radiograph_file()
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(ImportError, match=r'pip install "multimix-monai\[dicom\]"'):
+        write_results(source, tmp_path / "out", findings())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mask": 255 * MASK}, "not scaled to 255"),
+        ({"mask": MASK.astype(bool)}, "mask is bool"),
+        ({"prob": 1.1}, "prob is 1.1"),
+        ({"raw_prob": float("nan")}, "raw_prob is nan"),
+        ({"quality": "good"}, "pass or review"),
+        ({"overlay": MASK}, r"overlay is uint8 \(40, 50\)"),
+    ],
+)
+def test_findings_that_make_no_sense_are_refused(change, message) -> None:
+    arguments = {"mask": MASK, "prob": 0.5, "threshold_prob": 0.5, "algorithm": ALGORITHM}
+    with pytest.raises(ValueError, match=message):
+        Findings(**{**arguments, **change})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weights_digest": ""}, "digest"),
+        ({"weights_digest": "ab", "settings": ("force",)}, "name=value"),
+        ({"weights_digest": "ab", "name": "x" * 65}, "1 to 64"),
+    ],
+)
+def test_an_algorithm_that_cannot_be_identified_is_refused(arguments, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Algorithm(**arguments)
