@@ -6,7 +6,7 @@ without the padding there.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,14 +33,17 @@ class Rule(NamedTuple):
 
 
 RULES: dict[str, Rule] = {
-    "parts": Rule(1, 3, "there are two lungs, or one where they merge"),
-    "thrown_away": Rule(None, 0.1, "what is not lung should not look like it"),
-    "area": Rule(0.08, 0.6, "of the frame"),
-    "left_right": Rule(0.35, None, "a lung is missing"),
-    "entropy": Rule(None, 0.5, "the network does not know where the lungs end"),
-    "border": Rule(None, 0.2, "lungs are cut off, or the mask has flooded the picture"),
-    "flip_mask": Rule(None, 0.2, "the network contradicts itself on the mask"),
-    "flip_prob": Rule(None, 0.3, "the network contradicts itself on pneumonia"),
+    "parts": Rule(
+        1, 4, "two lungs, or one part where they meet; gas below the diaphragm adds some"
+    ),
+    "thrown_away": Rule(None, 0.2, "what is not lung should not look like it"),
+    "area": Rule(0.1, 0.45, "less is a lung that was not found, more is a mask that flows out"),
+    "left_right": Rule(0.3, None, "a lung is missing, or hidden by disease"),
+    "tallness": Rule(1.25, None, "a lung is cut short, or hidden by disease"),
+    "entropy": Rule(None, 0.27, "the network does not know where the lungs end"),
+    "border": Rule(None, 0.1, "the lungs are cut off, or the mask flows out of the picture"),
+    "flip_mask": Rule(None, 0.28, "the network contradicts itself on the lungs"),
+    "flip_prob": Rule(None, 0.4, "the network contradicts itself on pneumonia"),
 }
 
 
@@ -100,11 +103,13 @@ def measure_mask(
     parts = parts_by_size(np.asarray(probs) >= threshold_prob)
     sizes = np.bincount(parts.ravel())[1:]
     kept = (parts > 0) & (parts <= (keep_components or sizes.size))
+    lungs = two_lungs(parts * kept)
     return {
         "parts": float((sizes >= MIN_PART * parts.size).sum()),
         "thrown_away": float(1 - kept.sum() / max(sizes.sum(), 1)) if sizes.size else 0.0,
         "area": float(kept.mean()),
-        "left_right": left_right_ratio(parts * kept),
+        "left_right": left_right_ratio(lungs),
+        "tallness": min(map(height_to_width, lungs)),
         "entropy": mean_entropy(probs, near=kept),
         "border": border_share(kept),
     }
@@ -119,34 +124,34 @@ def parts_by_size(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     return rank[labels]
 
 
-def left_right_ratio(parts: NDArray[np.intp]) -> float:
-    """Smaller lung to larger lung, 0 (one is missing) to 1 (alike).
+def two_lungs(parts: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Two masks (H, W): the two largest parts if they lie side by side, else two halves.
 
-    The two largest parts are the lungs if they lie side by side; else (lungs merged, one missing,
-    or in pieces) all is divided by the picture's vertical middle. Dividing by the mask's own
-    centroid would make a single lung perfectly even.
+    Lungs that merge, one that is missing or lies in pieces: then all is divided at the picture's
+    middle column. Dividing at the mask's own centroid would make a single lung perfectly even.
 
     Args:
         parts: (H, W), as of `parts_by_size`.
     """
     first, second = parts == 1, parts == 2
-    if not first.any():
-        return 0.0
-    if not _side_by_side(first, second):
-        middle = parts.shape[1] / 2
-        columns = np.arange(parts.shape[1]) + 0.5
-        counts = (parts > 0).sum(axis=0)
-        sides = counts[columns < middle].sum(), counts[columns > middle].sum()
-        return float(min(sides) / max(sides))
-    return float(second.sum() / first.sum())
+    if second.any():
+        (y1, x1), (y2, x2) = ndimage.center_of_mass(first), ndimage.center_of_mass(second)
+        if abs(x1 - x2) > abs(y1 - y2):
+            return first, second
+    on_left = np.arange(parts.shape[1]) < parts.shape[1] / 2
+    return (parts > 0) & on_left, (parts > 0) & ~on_left
 
 
-def _side_by_side(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:
-    """Whether the centres of two parts are further apart across than along."""
-    if not second.any():
-        return False
-    (y1, x1), (y2, x2) = ndimage.center_of_mass(first), ndimage.center_of_mass(second)
-    return abs(x1 - x2) > abs(y1 - y2)
+def left_right_ratio(lungs: Sequence[NDArray[np.bool_]]) -> float:
+    """Smaller lung to larger lung, 0 (one is missing) to 1 (alike). lungs: two of (H, W)."""
+    smaller, larger = sorted(int(lung.sum()) for lung in lungs)
+    return smaller / larger if larger else 0.0
+
+
+def height_to_width(lung: NDArray[np.bool_]) -> float:
+    """Rows by columns that a lung extends over, 0 where there is none. lung: (H, W)."""
+    rows, columns = (np.flatnonzero(lung.any(axis=axis)) for axis in (1, 0))
+    return float(np.ptp(rows) + 1) / float(np.ptp(columns) + 1) if rows.size else 0.0
 
 
 def mean_entropy(probs: NDArray[np.floating], *, near: NDArray[np.bool_]) -> float:

@@ -9,11 +9,13 @@ from multimix_monai.transforms.quality import (
     RULES,
     Rule,
     frame,
+    height_to_width,
     judge,
     left_right_ratio,
     mean_entropy,
     measure_mask,
     parts_by_size,
+    two_lungs,
     with_bounds,
 )
 
@@ -44,6 +46,7 @@ def test_two_lungs_equal_the_table_by_hand_and_pass() -> None:
             "thrown_away": 1 / (1500 + 1200 + 1),
             "area": 2700 / 10_000,
             "left_right": 1200 / 1500,
+            "tallness": 60 / 25,
             "entropy": entropy,
             "border": 0,
         }
@@ -70,6 +73,7 @@ def test_lungs_that_merge_are_halved_at_the_pictures_middle_and_pass() -> None:
         ((np.s_[20:45, 15:40], np.s_[55:80, 15:40]), "left_right_low"),  # one lung in two pieces
         ((LEFT, np.s_[20:80, 60:64]), "left_right_low"),  # a sliver for a lung
         ((), "area_low"),  # nothing
+        ((np.s_[20:45, 15:40], RIGHT), "tallness_low"),  # the base of one is missing
         ((np.s_[20:26, 15:20], np.s_[20:26, 60:65]), "area_low"),  # specks
         ((np.s_[2:98, 2:98],), "area_high"),  # flooded
         ((np.s_[:, :45], np.s_[:, 55:]), "border_high"),  # flooded to the border
@@ -100,7 +104,9 @@ def test_parts_are_ranked_by_size_and_touch_at_corners() -> None:
     mask = np.array([[1, 0, 0, 0], [0, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0]], dtype=bool)
     expected = [[1, 0, 0, 0], [0, 1, 0, 2], [0, 1, 0, 2], [0, 0, 0, 0]]
     assert parts_by_size(mask).tolist() == expected
-    assert left_right_ratio(parts_by_size(mask)) == pytest.approx(2 / 3)
+    lungs = two_lungs(parts_by_size(mask))
+    assert left_right_ratio(lungs) == pytest.approx(2 / 3)
+    assert [height_to_width(lung) for lung in lungs] == [3 / 2, 2]
 
 
 def test_entropy_is_counted_inside_and_near_only() -> None:
@@ -157,11 +163,11 @@ def packed_item(probs: np.ndarray, picture: torch.Tensor) -> tuple[dict, object]
 
 
 def test_postprocessing_judges_the_frame_and_joins_what_a_check_measured() -> None:
-    probs = lungs(np.s_[10:50, 18:30], np.s_[10:50, 34:46], shape=(64, 64))
+    probs = lungs(np.s_[10:50, 18:28], np.s_[10:50, 36:46], shape=(64, 64))
     item, chain = packed_item(probs, torch.rand(128, 64))
     item["quality"] = {"measures": {"flip_mask": 0.9}}
     result = postprocessing(preprocessing=chain, keep_components=2, quality_rules={})(item)
-    assert result["quality"]["measures"]["area"] == pytest.approx(2 * 40 * 12 / (64 * 32))
+    assert result["quality"]["measures"]["area"] == pytest.approx(2 * 40 * 10 / (64 * 32))
     assert result["quality"]["fired"] == ["flip_mask_high"]
     assert result["pred"].shape == (1, 128, 64)
     lenient = {"flip_mask": [None, None]}
