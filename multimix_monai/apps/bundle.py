@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from multimix_monai.apps.evaluation import evaluate
-from multimix_monai.data.calibration import load_calibration
+from multimix_monai.data.calibration import load_calibration, weights_digest
 from multimix_monai.data.datalist import load_datalist, load_part
 from multimix_monai.data.inputs import find_cases
 from multimix_monai.handlers.checkpoints import load_weights
@@ -175,4 +175,5 @@ __all__ = [
     "parse_overrides",
     "process_device",
     "start_process",
+    "weights_digest",
 ]

@@ -1,23 +1,52 @@
-"""Apps: `multimix predict`, the bundle's inference run over any files and folders."""
+"""Apps: `multimix predict`, the bundle's inference run over any files, folders and archives."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
+
+    from multimix_monai.dicom.findings import Algorithm
+    from multimix_monai.handlers.results_table import ResultsTable
+
 SOME_WITHOUT_RESULT = 3
+INTERRUPTED = 130
 
 
 def predict_command(
-    inputs: Annotated[list[Path], typer.Argument(help="Radiographs, or folders with them.")],
-    output: Annotated[Path, typer.Option(help="Folder of the results; made if missing.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Radiographs, folders, zip archives, DICOMDIRs.")
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Folder of the results; an interrupted run goes on in it.")
+    ],
     weights: Annotated[
         Path | None, typer.Option(help="Weights; the bundle's own if absent.")
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Of these weights, by `multimix calibrate`.")
+    ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of the probability; the bundle's if absent.")
+        float | None, typer.Option(min=0, max=1, help="Of the probability; calibration's if absent")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Score what is refused as no frontal chest, flagged.")
+    ] = False,
+    dicom: Annotated[
+        bool | None, typer.Option(help="Results of DICOM files as SEG, SR and SC too.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew, whatever is in the output folder.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that read; 0 reads in this one.")
+    ] = None,
+    show_bar: Annotated[
+        bool | None, typer.Option(help="Draw a bar; on a terminal if not said.")
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Any key of inference.json: KEY=VALUE.")
@@ -27,33 +56,91 @@ def predict_command(
 
     Exit code 0: all ok; 3: some were refused or failed, see results.csv; 2: wrong usage.
     """
-    from multimix_monai.apps.bundle import find_cases, parse_overrides
+    from multimix_monai.apps.bundle import parse_overrides
+    from multimix_monai.data.inputs import find_cases
 
     try:
         cases = find_cases(inputs)
     except FileNotFoundError as error:
         raise typer.BadParameter(str(error)) from error
+    given = {
+        "ckpt_path": weights and str(weights),
+        "calibration_path": calibration and str(calibration),
+        "threshold_prob": threshold,
+        "dicom": dicom,
+        "num_workers": workers,
+        "show_bar": show_bar,
+    }
     settings: dict[str, Any] = {"dataset#data": cases, "output_dir": str(output)}
-    settings |= {"ckpt_path": str(weights)} if weights else {}
-    settings |= {"threshold_prob": threshold} if threshold is not None else {}
-    rows = predict(settings | parse_overrides(overrides or []))
-    statuses = [row["status"] for row in rows]
-    counts = ", ".join(f"{statuses.count(s)} {s}" for s in ("ok", "refused", "failed"))
-    typer.echo(f"{counts}: {output / 'results.csv'}")
-    if statuses.count("ok") < len(statuses):
+    settings |= {"force": force, "overwrite": overwrite}
+    settings |= {name: value for name, value in given.items() if value is not None}
+    try:
+        results = run(settings | parse_overrides(overrides or []))
+    except KeyboardInterrupt:
+        typer.echo("interrupted: run the same command again to go on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    show(results)
+    if any(status != "ok" for status, _ in results.counts):
         raise typer.Exit(SOME_WITHOUT_RESULT)
 
 
-def predict(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Run inference.json with overrides of its keys; the rows of its results."""
+def run(settings: dict[str, Any]) -> ResultsTable:
+    """Run inference.json with overrides of its keys; the table of its results."""
+    from multimix_monai.apps.bundle import without_wrappers
+
+    with without_wrappers():
+        parser = _parser(settings)
+        parser.get_parsed_content("run")
+        results: ResultsTable = parser.get_parsed_content("results")
+    return results
+
+
+def algorithm(settings: dict[str, Any]) -> Algorithm | None:
+    """What DICOM results of these settings say of their origin, without running anything.
+
+    Args:
+        settings: as of `predict`; where `dicom` is false there is none.
+    """
+    from multimix_monai.apps.bundle import without_wrappers
+
+    with without_wrappers():
+        found: Algorithm | None = _parser(settings).get_parsed_content("algorithm")
+    return found
+
+
+def _parser(settings: dict[str, Any]) -> ConfigParser:
     from monai.bundle import ConfigParser
 
-    from multimix_monai.apps.bundle import config_files, own_bundle, without_wrappers
+    from multimix_monai.apps.bundle import config_files, own_bundle
 
     parser = ConfigParser()
     parser.read_config(config_files("inference.json"))
     parser.update({"bundle_root": own_bundle(), **settings})
-    with without_wrappers():
-        parser.get_parsed_content("evaluator").run()
-    rows: list[dict[str, Any]] = parser.get_parsed_content("writer").rows
-    return rows
+    return parser
+
+
+def predict(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Run inference.json with overrides of its keys; the rows of its results.
+
+    Args:
+        settings: such as `dataset#data` (cases as of `find_cases`) and `output_dir`.
+
+    Returns:
+        A row for each case in their order, by `results_table.COLUMNS`.
+
+    Raises:
+        ValueError: the folder holds results of other settings, or a setting is wrong.
+        OSError: the disk is full; the same again goes on.
+    """
+    return run(settings).rows()
+
+
+def show(results: ResultsTable) -> None:
+    """How many cases are ok, and why the others are not."""
+    from multimix_monai.apps.inference import summary
+    from multimix_monai.handlers.results_table import CSV
+
+    typer.echo(f"{summary(results)}: {results.output_dir / CSV}")
+    others = {key: n for key, n in results.counts.items() if key[0] != "ok"}
+    for (status, reason), count in sorted(others.items(), key=lambda item: -item[1]):
+        typer.echo(f"{count:>8} {status:<7} {reason}")

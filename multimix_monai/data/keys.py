@@ -8,6 +8,7 @@ class Keys:
     SOURCE = "source"  # the dataset that the case comes from
     PATIENT = "patient"  # key by which cases are split and bootstrapped
     IMAGE = "image"  # path, then (1, H, W) float in [0, 1]
+    PICTURE = "picture"  # the image as stored in uint8 (H, W), to draw on
     MASK = "mask"  # paths, then (1, H, W), 1 is lung
     LABEL = "label"  # 0 normal, 1 pneumonia
     HIDDEN_MASK = "hidden_mask"  # known but withheld from training

@@ -6,6 +6,7 @@ from multimix_monai.engines.inferer import PackingInferer
 from multimix_monai.engines.paper_recipe import PaperRecipe
 from multimix_monai.engines.precision import supports_bf16
 from multimix_monai.engines.quality import FlipCheck
+from multimix_monai.engines.reading import CaseLoader
 from multimix_monai.engines.schedule import step_decay, warmup_cosine
 from multimix_monai.engines.streams import StepSampler, StreamDataset
 from multimix_monai.engines.teacher import Teacher
@@ -13,6 +14,7 @@ from multimix_monai.engines.trainer import MultiMixTrainer
 
 __all__ = [
     "CaseDataset",
+    "CaseLoader",
     "DefaultRecipe",
     "FlipCheck",
     "MultiMixEvaluator",

@@ -1,6 +1,6 @@
 """Engines: the evaluator, MONAI's SupervisedEvaluator for cases of any size.
 
-A case that cannot be read does not end an evaluation."""
+A case that cannot be read does not end an evaluation, and of a run that keeps going none does."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from multimix_monai.data.images import read_mask
 from multimix_monai.data.keys import Keys
+from multimix_monai.engines.failure import failure_of
 from multimix_monai.engines.streams import plain
 
 logger = logging.getLogger(__name__)
@@ -45,11 +46,19 @@ class CaseDataset(Dataset):
     Args:
         data: items with an `image` path, maybe with the paths of a `mask`.
         transform: the preprocessing of the image alone.
+        keep_going: also what nobody expected is the error of one case, see `CaseFailure`.
     """
 
-    def __init__(self, data: Sequence[dict], transform: Callable[[dict], dict]) -> None:
+    def __init__(
+        self,
+        data: Sequence[dict],
+        transform: Callable[[dict], dict],
+        *,
+        keep_going: bool = False,
+    ) -> None:
         self.data = data
         self.transform = transform
+        self.keep_going = keep_going
 
     def __len__(self) -> int:
         return len(self.data)
@@ -58,8 +67,12 @@ class CaseDataset(Dataset):
         case = dict(self.data[index])
         try:
             return with_truth(self.transform(case))
-        except (ValueError, OSError) as error:
-            return {**case, ERROR: error}
+        except Exception as error:
+            if self.keep_going:
+                return {**case, ERROR: failure_of(error)}
+            if isinstance(error, (ValueError, OSError)):
+                return {**case, ERROR: error}
+            raise
 
 
 def collate_cases(cases: list[dict]) -> list[dict]:
@@ -75,35 +88,76 @@ class MultiMixEvaluator(SupervisedEvaluator):
 
     Args:
         checks: what else to ask the network about each batch; what they find joins the cases.
-        **workflow: as of SupervisedEvaluator; `postprocessing` inverts the preprocessing.
+        postprocessing: from a case with its packed prediction to its results.
+        keep_going: what goes wrong with one case is its error, whatever it is. Errors stay in
+            `cases`, the batch in its order, and neither in the log nor in memory.
+        **workflow: as of SupervisedEvaluator.
     """
 
-    def __init__(self, *, checks: Sequence[Check] = (), **workflow: Any) -> None:
+    def __init__(
+        self,
+        *,
+        checks: Sequence[Check] = (),
+        postprocessing: Callable[[dict], dict] | None = None,
+        keep_going: bool = False,
+        **workflow: Any,
+    ) -> None:
         super().__init__(**{"decollate": False, **workflow})
         self.checks = tuple(checks)
+        self.postprocessing = postprocessing
+        self.keep_going = keep_going
+        self.cases: list[dict] = []
         self.refused: list[dict] = []
 
     def _iteration(  # type: ignore[override]
         self, engine: Engine, batchdata: list[dict]
     ) -> list[dict]:
-        good = [case for case in batchdata if ERROR not in case]
-        for case in batchdata:
-            if ERROR in case:
+        good = without_error(batchdata)
+        found = iter(self._predicted(good))
+        self.cases = [case if ERROR in case else next(found) for case in batchdata]
+        self.state.batch, self.state.output = good, without_error(self.cases)
+        self.fire_event(IterationEvents.FORWARD_COMPLETED)
+        if self.postprocessing is not None:
+            self.cases = [self._attempt(self._postprocessed, case) for case in self.cases]
+            self.state.output = without_error(self.cases)
+        for case in self.cases:
+            if ERROR in case and not self.keep_going:
                 logger.error(f"left out: {case[ERROR]}")
                 self.refused.append(case)
-        self.state.batch, self.state.output = good, []
-        if good:
-            images = torch.stack([plain(case[Keys.IMAGE]) for case in good]).to(self.state.device)
-            predictions = self._predict(images)
-            self.state.output = [
-                {**case, Keys.PRED: p, **found}
-                for case, p, found in zip(
-                    good, predictions, self._check(images, predictions), strict=True
-                )
-            ]
-        self.fire_event(IterationEvents.FORWARD_COMPLETED)
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output
+
+    def _predicted(self, cases: list[dict]) -> list[dict]:
+        """Cases with their packed predictions and what the checks found."""
+        if not cases:
+            return []
+        try:
+            return self._ask(cases)
+        except Exception:
+            if not self.keep_going:
+                raise
+            return [self._attempt(lambda one: self._ask([one])[0], case) for case in cases]
+
+    def _ask(self, cases: list[dict]) -> list[dict]:
+        images = torch.stack([plain(case[Keys.IMAGE]) for case in cases]).to(self.state.device)
+        predictions = self._predict(images)
+        found = self._check(images, predictions)
+        return [
+            {**case, Keys.PRED: prediction, **items}
+            for case, prediction, items in zip(cases, predictions, found, strict=True)
+        ]
+
+    def _postprocessed(self, case: dict) -> dict:
+        assert self.postprocessing is not None
+        return case if ERROR in case else self.postprocessing(case)
+
+    def _attempt(self, step: Callable[[dict], dict], case: dict) -> dict:
+        try:
+            return step(case)
+        except Exception as error:
+            if not self.keep_going:
+                raise
+            return {**case, ERROR: failure_of(error)}
 
     def _predict(self, images: Tensor) -> Tensor:
         self.network.eval()
@@ -117,6 +171,11 @@ class MultiMixEvaluator(SupervisedEvaluator):
             for case, items in zip(found, check(images, predictions, self._predict), strict=True):
                 case.update(items)
         return found
+
+
+def without_error(cases: list[dict]) -> list[dict]:
+    """Those that nothing went wrong with."""
+    return [case for case in cases if ERROR not in case]
 
 
 def with_truth(case: dict) -> dict:

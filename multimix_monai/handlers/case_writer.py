@@ -1,146 +1,202 @@
-"""Handlers: results of every case as files, and one row for each input whatever became of it."""
+"""Handlers: results of every case as pictures, as DICOM objects and as a row, written beside.
+
+While the network works on the next batch, threads draw and write the one before.
+"""
 
 from __future__ import annotations
 
-import csv
+import errno
 import hashlib
-import json
-import re
+import logging
+import shutil
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ignite.engine import Engine, Events
 from PIL import Image
 
-from multimix_monai.data.images import ImageError, name_without_suffix
+from multimix_monai.data.files import is_dicom, open_file
 from multimix_monai.data.keys import Keys
 from multimix_monai.engines.evaluator import ERROR
-from multimix_monai.engines.outputs import outputs
-from multimix_monai.handlers.pictures import overlay, saliency_map
-from multimix_monai.transforms.load import is_dicom, read_radiograph
-
-COLUMNS = (
-    "input",
-    "status",  # ok, refused (not an image that can be judged) or failed
-    "reason",
-    "message",
-    "pneumonia_probability",
-    "pneumonia_label",
-    "threshold",
-    "lung_area_px",
-    "rows",
-    "columns",
-    "mask",
-    "overlay",
-    "saliency",
+from multimix_monai.engines.failure import failure_of
+from multimix_monai.handlers.case_row import (
+    Threshold,
+    error_row,
+    flags_of,
+    input_of,
+    refusal_of,
+    result_row,
 )
+from multimix_monai.handlers.pictures import overlay, saliency_map
+from multimix_monai.handlers.results_table import ResultsTable
+
+if TYPE_CHECKING:
+    from multimix_monai.dicom.findings import Algorithm
+
+logger = logging.getLogger(__name__)
+
+WRITERS = 2
+MAX_WAITING = 4  # cases that may wait to be written: each holds its picture in memory
+NO_FURTHER = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing else could be written either
+CAPTURE_SIDE = 1024  # longest side of the pictures in DICOM objects, in pixels
+PNG_LEVEL = 1  # three times as fast as 6, a tenth larger
+NO_DICOM = "no_dicom_results"  # the file lacks what they need, such as a valid UID
 
 
 class CaseWriter:
-    """Writes mask.png, overlay.png and saliency.png of each case, results.csv and results.jsonl.
+    """Writes mask.png, overlay.png and saliency.png of each case, DICOM objects and a row.
 
-    Rows are written as cases are finished, so that an interrupted run keeps them. A case's folder
-    is named after its file, a DICOM's after a digest of its path, since its file name may name a
-    patient.
+    A case's folder is named after a digest of its path, since a file's name may name a patient.
 
     Args:
-        output_dir: made if it is missing; results of an earlier run are replaced.
-        threshold_prob: probability from which a case is called pneumonia, in [0, 1].
+        results: the table; it also knows the folder.
+        threshold_prob: calibrated probability from which a case is called pneumonia, in [0, 1].
+        threshold_source: where that was chosen.
+        force: write also what by its picture is no frontal chest radiograph, and flag it.
+        algorithm: what DICOM objects say of their origin; None writes none.
     """
 
-    def __init__(self, output_dir: str | Path, *, threshold_prob: float = 0.5) -> None:
+    def __init__(
+        self,
+        results: ResultsTable,
+        *,
+        threshold_prob: float = 0.5,
+        threshold_source: str = "given",
+        force: bool = False,
+        algorithm: Algorithm | None = None,
+    ) -> None:
         if not 0 <= threshold_prob <= 1:
             raise ValueError(f"threshold_prob is {threshold_prob}; it must lie in [0, 1]")
-        self.output_dir = Path(output_dir)
-        self.threshold_prob = threshold_prob
-        self.rows: list[dict[str, Any]] = []
-        self.folders: set[str] = set()
-        self.batch: list[dict[str, Any]] = []
+        self.results = results
+        self.threshold = Threshold(threshold_prob, threshold_source)
+        self.force = force
+        self.algorithm = algorithm
+        self.pending: deque[Future] = deque()
 
     def attach(self, engine: Engine) -> None:
         """To an evaluator of `engines.MultiMixEvaluator`'s kind."""
         engine.add_event_handler(Events.STARTED, self._begin)
-        engine.add_event_handler(Events.ITERATION_STARTED, self._remember)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._write)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._write_batch)
+        engine.add_event_handler(Events.COMPLETED, self._end)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._give_up)
 
     def _begin(self) -> None:
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        self.rows, self.folders = [], {"results.csv", "results.jsonl"}
-        (self.output_dir / "results.jsonl").write_text("")
-        with (self.output_dir / "results.csv").open("w", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writeheader()
+        self.results.begin()
+        self.threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
 
-    def _remember(self, engine: Engine) -> None:
-        """The whole batch in its order; the engine keeps only those that could be read."""
-        batch: Any = engine.state.batch
-        self.batch = list(batch)
+    def _write_batch(self, engine: Any) -> None:
+        while engine.cases:  # handed over, so that memory is free as soon as a case is written
+            self.pending.append(self.threads.submit(self._outcome, engine.cases.pop(0)))
+            engine.state.output = engine.state.batch = None
+            self._collect(MAX_WAITING)
 
-    def _write(self, engine: Engine) -> None:
-        results = iter(outputs(engine))
-        for case in self.batch:
-            self._add(error_row(case) if ERROR in case else self._write_case(next(results)))
+    def _collect(self, waiting: int) -> None:
+        """Add rows in the order of the inputs until so many cases wait."""
+        while len(self.pending) > waiting:
+            row = self.pending.popleft().result()
+            self.results.add(row)
+            number = sum(self.results.counts.values())
+            logger.info(f"case {number}: {row['status']} {row.get('reason') or ''}".rstrip())
 
-    def _add(self, row: dict[str, Any]) -> None:
-        row = {column: row.get(column) for column in COLUMNS}
-        self.rows.append(row)
-        with (self.output_dir / "results.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        with (self.output_dir / "results.csv").open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
+    def _end(self) -> None:
+        self._collect(0)
+        self.threads.shutdown()
+        self.results.end()
 
-    def _write_case(self, case: dict[str, Any]) -> dict[str, Any]:
-        path = Path(str(case[Keys.IMAGE].meta["filename_or_obj"]))
+    def _give_up(self, error: BaseException) -> None:
+        self.threads.shutdown(cancel_futures=True)
+        self.results.close()
+        raise error
+
+    def _outcome(self, case: dict[str, Any]) -> dict[str, Any]:
+        """The row of a case whose files are written.
+
+        Raises:
+            OSError: the disk is full or not writable: no other case could be written either.
+        """
+        if ERROR in case:
+            return error_row(case)
+        refusal = None if self.force else refusal_of(case)
+        if refusal:
+            return refusal
         try:
-            return self._pictures(case, path) | {"input": str(path), "status": "ok"}
-        except (OSError, ValueError) as error:
-            return {
-                "input": str(path),
-                "status": "failed",
-                "reason": "write",
-                "message": str(error),
-            }
+            return self._written(case)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_FURTHER:
+                raise OSError(
+                    f"cannot write into {self.results.output_dir}: {error.strerror}; what is "
+                    "written stays: free space, and run the same command again to go on"
+                ) from error
+            return error_row(case, error)
 
-    def _pictures(self, case: dict[str, Any], path: Path) -> dict[str, Any]:
-        folder = self._folder(path)
-        image = read_radiograph(path).pixels
-        mask = np.asarray(case[Keys.PRED][0], dtype=np.uint8)
-        prob = float(case[Keys.PROBS][-1])
-        (self.output_dir / folder).mkdir(parents=True, exist_ok=True)
-        pictures = {
-            "mask": 255 * mask,
-            "overlay": overlay(image, mask, text=f"pneumonia {prob:.2f}"),
-            "saliency": saliency_map(image, np.asarray(case[Keys.SALIENCY][0])),
-        }
-        files = {name: f"{folder}/{name}.png" for name in pictures}
-        for name, picture in pictures.items():
-            Image.fromarray(picture).save(self.output_dir / files[name])
-        return files | {
-            "pneumonia_probability": round(prob, 6),
-            "pneumonia_label": int(prob >= self.threshold_prob),
-            "threshold": self.threshold_prob,
-            "lung_area_px": int(mask.sum()),
-            "rows": mask.shape[0],
-            "columns": mask.shape[1],
-        }
+    def _written(self, case: dict[str, Any]) -> dict[str, Any]:
+        """Write a case's folder; the case's row with its files, relative to the output folder."""
+        row = result_row(case, threshold=self.threshold)
+        name = folder_name(row["input"])
+        folder = self.results.output_dir / name
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was cut short
+        folder.mkdir(parents=True)
+        pictures = draw(case)
+        for kind, picture in pictures.items():
+            Image.fromarray(picture).save(folder / f"{kind}.png", compress_level=PNG_LEVEL)
+        files = {kind: f"{kind}.png" for kind in pictures}
+        if self.algorithm is not None and is_dicom(row["input"]):
+            try:
+                files |= self._dicom(case, folder, pictures)
+            except (ValueError, TypeError, AttributeError, KeyError) as error:
+                row["flags"] = ";".join([*flags_of(case), NO_DICOM])
+                row["message"] = f"no results as DICOM: {failure_of(error)}"
+        return row | {kind: f"{name}/{file}" for kind, file in files.items()}
 
-    def _folder(self, path: Path) -> str:
-        """A folder name that no other case of this run has."""
-        digest = hashlib.sha256(str(path).encode()).hexdigest()[:10]
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name_without_suffix(path)).strip("._")
-        name = f"dicom-{digest}" if is_dicom(path) or not stem else stem
-        name = name if name.lower() not in self.folders else f"{name}-{digest}"
-        self.folders.add(name.lower())  # some file systems take A and a for one
-        return name
+    def _dicom(
+        self, case: dict[str, Any], folder: Path, pictures: dict[str, np.ndarray]
+    ) -> dict[str, str]:
+        from multimix_monai.dicom.results import Findings, write_results
+
+        assert self.algorithm is not None
+        flags = flags_of(case)
+        fired = tuple(case.get(Keys.QUALITY, {}).get("fired", ()))
+        findings = Findings(
+            mask=pictures["mask"] // 255,
+            prob=float(case[Keys.PROBS][-1]),
+            raw_prob=float(case.get(Keys.RAW_PROBS, case[Keys.PROBS])[-1]),
+            threshold_prob=self.threshold.prob,
+            threshold_source=self.threshold.source,
+            algorithm=self.algorithm,
+            quality=("review" if fired else "pass") if Keys.QUALITY in case else None,
+            quality_rules=fired,
+            flags=tuple(flags),
+            forced=any(flag.startswith("forced:") for flag in flags),
+            overlay=reduced(pictures["overlay"]),
+            saliency=reduced(pictures["saliency"]),
+        )
+        with open_file(input_of(case)) as file:
+            return write_results(file, folder, findings)
 
 
-def error_row(case: dict[str, Any]) -> dict[str, Any]:
-    """The row of an input that has no result."""
-    error = case[ERROR]
-    refused = isinstance(error, ImageError)
+def draw(case: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Mask (H, W), overlay and saliency (H, W, 3), uint8, on the image's rows and columns."""
+    image = case[Keys.PICTURE] / np.float32(255)
+    mask = np.asarray(case[Keys.PRED][0], dtype=np.uint8)
+    prob = float(case[Keys.PROBS][-1])
     return {
-        "input": str(case[Keys.IMAGE]),
-        "status": "refused" if refused else "failed",
-        "reason": error.reason if refused else type(error).__name__,
-        "message": str(error),
+        "mask": 255 * mask,
+        "overlay": overlay(image, mask, text=f"pneumonia {prob:.2f}"),
+        "saliency": saliency_map(image, np.asarray(case[Keys.SALIENCY][0])),
     }
+
+
+def reduced(picture: np.ndarray) -> np.ndarray:
+    """A picture of at most CAPTURE_SIDE on its longest side. picture: uint8 (H, W, 3)."""
+    image = Image.fromarray(picture)
+    image.thumbnail((CAPTURE_SIDE, CAPTURE_SIDE), Image.Resampling.LANCZOS, reducing_gap=2)
+    return np.asarray(image)
+
+
+def folder_name(name: str) -> str:
+    """Of a case: no other path has it, and it says nothing of whom the path may name."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"case-{digest[:16]}"

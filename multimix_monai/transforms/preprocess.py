@@ -21,13 +21,18 @@ from multimix_monai.data.images import ImageError
 from multimix_monai.data.keys import Keys
 from multimix_monai.transforms.loading import LoadCased
 from multimix_monai.transforms.orient import Orientd
+from multimix_monai.transforms.picture import KeepPicture
 
 NETWORK_STRIDE = 32
 MIN_CONTRAST = 0.005  # of the file's range [0, 1]: a little over one grey level of 8 bits
 
 
 def preprocessing(
-    *, image_size: int, keys: Sequence[str] = (Keys.IMAGE,), force: bool = False
+    *,
+    image_size: int,
+    keys: Sequence[str] = (Keys.IMAGE,),
+    force: bool = False,
+    picture: bool = False,
 ) -> Compose:
     """The chain from a case to the network's input; MONAI's `Invertd` takes a result back.
 
@@ -40,6 +45,7 @@ def preprocessing(
         image_size: side S of the network's square input in pixels, a multiple of 32.
         keys: `image`, or `image` and `mask`; a case without a mask passes.
         force: take also what the file says is no frontal chest radiograph, see `LoadCased`.
+        picture: also keep the image as stored, see `KeepPicture`.
 
     Returns:
         From a case's dictionary to one with `image`, MetaTensor float32 (1, S, S) in [0, 1],
@@ -57,6 +63,7 @@ def preprocessing(
     return NamedErrorCompose(
         [
             LoadCased(keys=keys, force=force),
+            *([KeepPicture()] if picture else []),
             Orientd(keys=keys),
             ResizeLongestd(keys=keys, longest_side=image_size),
             NormalizePercentilesd(keys=(Keys.IMAGE,)),
