@@ -46,16 +46,18 @@ def failure_of(error: Exception) -> Exception:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """While it lasts libraries do not warn: the warnings of pydicom quote the values of a file.
+    """While it lasts libraries do not tell of a file: pydicom quotes values, highdicom logs UIDs.
 
     For one thread to enter on behalf of all: filters of warnings belong to the process.
     """
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(library) for library in ("pydicom", "highdicom")]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
