@@ -37,7 +37,7 @@ def failure_of(error: Exception) -> Exception:
         error = error.__cause__  # MONAI wraps what a transform raises
     trace = traceback.extract_tb(error.__traceback__)
     place = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}" if trace else "a library"
-    if isinstance(error, (ImageError, ImportError)):
+    if isinstance(error, (ImageError, ImportError, CaseFailure)):
         error.__traceback__ = error.__cause__ = error.__context__ = None  # they hold on to arrays
         return error
     reason = type(error).__name__

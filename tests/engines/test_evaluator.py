@@ -199,3 +199,38 @@ def test_a_check_asks_the_network_again_and_its_findings_join_the_cases(tmp_path
     engine = evaluator(cases, Bright(), checks=[upside_down])
     engine.run()
     assert [case["same"] for case in engine.state.output] == [True, True]
+
+
+def test_a_run_that_keeps_going_has_every_case_in_its_place(tmp_path: Path) -> None:
+    shapes = {"a": (80, 100), "b": (64, 64), "c": (100, 80), "d": (90, 80)}
+    cases = [make_case(tmp_path, name, shape) for name, shape in shapes.items()]
+    cases.insert(1, {"image": str(tmp_path / "gone.png")})
+    chain = preprocessing(image_size=SIDE)
+
+    def square_fails(images: Tensor, predictions: Tensor, predict: Any) -> list[dict]:
+        if (images[:, 0, -1, -1] > 0).any():  # no padding on either side
+            raise ZeroDivisionError
+        return [{} for _ in images]
+
+    def high_fails(case: dict) -> dict:
+        if case["image"].applied_operations[0]["orig_size"] == (100, 80):
+            raise KeyError
+        return postprocessing(preprocessing=chain)(case)
+
+    engine = MultiMixEvaluator(
+        device="cpu",
+        val_data_loader=[[CaseDataset(cases, chain)[n] for n in range(5)]],
+        network=Bright(),
+        inferer=PackingInferer(),
+        checks=[square_fails],
+        postprocessing=high_fails,
+        keep_going=True,
+    )
+    engine.run()
+    errors = [type(case.get("error")).__name__ for case in engine.cases]
+    assert errors == ["NoneType", "ImageError", "CaseFailure", "CaseFailure", "NoneType"]
+    assert [tuple(case["pred"].shape[1:]) for case in engine.state.output] == [(80, 100), (90, 80)]
+    assert engine.refused == []
+    engine.keep_going = False
+    with pytest.raises(ZeroDivisionError):
+        engine.run()
