@@ -81,7 +81,7 @@ class DicomWeb:
         # In one piece: the client cannot repeat a body in chunks, and not all servers take one.
         self.client = DICOMwebClient(self.url, session=session, chunk_size=_WHOLE_BODY)
         self.client.set_http_retry_params(retry=False)
-        for library in ("dicomweb_client", "urllib3"):
+        for library in ("dicomweb_client", "retrying", "urllib3"):
             logging.getLogger(library).setLevel(logging.CRITICAL)
 
     def studies(
@@ -156,16 +156,26 @@ class DicomWeb:
         Source: PS3.18 section 10.5 (STOW-RS) and annex I.2 (Failed SOP Sequence, 0008,1198).
         """
         datasets = [pydicom.dcmread(path) for path in paths]
+        if not datasets:
+            return []
 
         answer = self._ask("storing", lambda: self._post(study_uid, datasets))
         reasons = [_value(item, "00081197") for item in _items(answer, "00081198")]
         return [f"failure reason {reason:04X}H" for reason in reasons if reason != _DUPLICATE]
 
+    def check(self) -> None:
+        """Asks for one study, once.
+
+        Raises:
+            ServerError: the server does not answer, wants another login, or is no DICOMweb.
+        """
+        self._ask("the first query", lambda: self.client.search_for_studies(limit=1), patience_s=0)
+
     def is_there(self) -> bool:
         """Whether the server answers now."""
         try:
-            self.client.search_for_studies(limit=1)
-        except (requests.RequestException, ValueError):
+            self.check()
+        except ServerError:
             return False
         return True
 
@@ -208,13 +218,13 @@ class DicomWeb:
             seen |= set(new)
             yield from new.values()
 
-    def _ask(self, doing: str, request: Callable[[], T]) -> T:
+    def _ask(self, doing: str, request: Callable[[], T], *, patience_s: float | None = None) -> T:
         """The answer to a request, asked for again while its failure may pass.
 
         Differs: of the client's own retries, which know neither broken connections nor Retry-After,
         and send a body in chunks only once.
         """
-        end = time.monotonic() + self.patience_s
+        end = time.monotonic() + (self.patience_s if patience_s is None else patience_s)
         for wait_s in waits_s():
             try:
                 return request()
