@@ -27,11 +27,32 @@ class BlockRecord(NamedTuple):
     dropout_scale: Tensor | None
 
 
-def inverse_std(x: Tensor) -> Tensor:
-    """1 / sqrt(variance + eps) of every image and channel. x: (B, C, H, W) -> (B, C, 1, 1)."""
-    x = x.detach()
-    centred = x - x.mean(dim=(2, 3), keepdim=True)  # a tenth of the time of torch.var
-    return torch.rsqrt(centred.square().mean(dim=(2, 3), keepdim=True) + EPS)
+def instance_norm(x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+    """Zero mean and unit variance of every image and channel, and what it was divided by.
+
+    In evaluation, channels come out last: convolution and pooling are then twice as fast on a
+    processor. In training they come first, where the norm has the faster derivative.
+
+    Args:
+        x: (B, C, H, W).
+        training: which of the two; the numbers are the same but for rounding.
+
+    Returns:
+        The same shape, and 1 / sqrt(variance + eps), (B, C, 1, 1), without gradient.
+
+    Differs: torch's own function computes the second, which the saliency needs, and drops it.
+    """
+    batch, channels, height, width = x.shape
+    if training:
+        normed, _, inv_std = torch.native_layer_norm(
+            x.flatten(2), (height * width,), None, None, EPS
+        )
+        return normed.view(x.shape), inv_std.detach().view(batch, channels, 1, 1)
+    x = x.contiguous(memory_format=torch.channels_last)
+    normed, _, inv_std = torch.native_group_norm(
+        x, None, None, batch, channels, height * width, channels, EPS
+    )
+    return normed, inv_std.view(batch, channels, 1, 1)
 
 
 def dropout_scale(x: Tensor, prob: float) -> Tensor:
@@ -43,7 +64,7 @@ def dropout_scale(x: Tensor, prob: float) -> Tensor:
     words = torch.randint(
         -(2**31), 2**31, (x.numel() // 4 + 1,), dtype=torch.int32, device=x.device
     )
-    keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= cut
+    keep = words.view(torch.uint8).as_strided(x.shape, x.stride()) >= cut
     return keep.to(x.dtype) * (256 / (256 - cut))
 
 
@@ -62,7 +83,7 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, in, H, W) -> (B, out, H, W)."""
         for conv in (self.conv1, self.conv2):
-            x = F.leaky_relu(F.instance_norm(conv(x), eps=EPS), SLOPE)
+            x = F.leaky_relu(instance_norm(conv(x), training=self.training)[0], SLOPE)
         return x * dropout_scale(x, self.dropout_prob) if self.training else x
 
     def forward_recorded(
@@ -71,9 +92,8 @@ class ConvBlock(nn.Module):
         """The same, with a record of the first `keep` images; dropout only if asked for."""
         layers = []
         for conv in (self.conv1, self.conv2):
-            x = conv(x)
-            normed = F.instance_norm(x, eps=EPS)
-            layers.append(Layer(conv.weight, normed[:keep], inverse_std(x[:keep])))
+            normed, inv_std = instance_norm(conv(x), training=dropout)
+            layers.append(Layer(conv.weight, normed[:keep], inv_std[:keep]))
             x = F.leaky_relu(normed, SLOPE)
         scale = None
         if dropout and self.dropout_prob > 0:

@@ -49,9 +49,14 @@ def classifier_gradient(encoded: Encoded, weight: Tensor) -> Tensor:
 def unpool(grad: Tensor, stage: Stage) -> Tensor:
     """The gradient goes to the first maximum of each window. (B, C, h, w) -> (B, C, H, W)."""
     height, width = stage.size
-    flat = grad.new_zeros(grad.shape[0], grad.shape[1], height * width)
-    flat = flat.scatter(2, stage.pool_indices.flatten(2), grad.flatten(2))
-    return flat.unflatten(2, (height, width))
+    indices, values = channels_last(stage.pool_indices), channels_last(grad)
+    flat = grad.new_zeros(grad.shape[0], height * width, grad.shape[1])
+    return flat.scatter(1, indices, values).unflatten(1, (height, width)).movedim(3, 1)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H W, C), without a copy where memory already lies so."""
+    return x.movedim(1, 3).flatten(1, 2)
 
 
 def block_gradient(grad: Tensor, record: BlockRecord) -> Tensor:
@@ -65,7 +70,7 @@ def block_gradient(grad: Tensor, record: BlockRecord) -> Tensor:
 
 def layer_gradient(grad: Tensor, layer: Layer) -> Tensor:
     """Back through LeakyReLU, InstanceNorm and the convolution."""
-    grad = torch.where(layer.normed > 0, grad, SLOPE * grad)
+    grad = torch.ops.aten.leaky_relu_backward(grad, layer.normed, SLOPE, False)
     grad = norm_gradient(grad, layer.normed, layer.inv_std)
     return F.conv_transpose2d(grad, layer.weight, padding=1)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from multimix_monai.networks.blocks import ConvBlock, dropout_scale
+from multimix_monai.networks.blocks import ConvBlock, dropout_scale, instance_norm
 
 
 def test_a_block_is_two_normalised_convolutions_with_leaky_relu() -> None:
@@ -72,7 +72,7 @@ def test_dropout_follows_torchs_seed_and_the_dtype() -> None:
 def test_dropout_of_probability_zero_changes_nothing() -> None:
     block = ConvBlock(1, 2, dropout_prob=0.0)
     x = torch.rand(1, 1, 8, 8)
-    assert torch.equal(block.train()(x), block.eval()(x))
+    assert torch.allclose(block.train()(x), block.eval()(x), atol=1e-6)
     recorded, record = block.train().forward_recorded(x, keep=1, dropout=True)
     assert torch.equal(recorded, block(x)) and record.dropout_scale is None
 
@@ -87,3 +87,25 @@ def test_what_dropout_hides_has_no_gradient() -> None:
     assert grad.abs().max() < 1e-4
     assert torch.equal(out == 0, record.dropout_scale == 0)
     assert F.leaky_relu(torch.tensor(-1.0), 0.2) == pytest.approx(-0.2)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_norm_is_torchs_in_any_memory_order_and_tells_its_divisor(
+    training: bool, memory_format: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    x = (5 * torch.randn(2, 3, 6, 4) + 2).contiguous(memory_format=memory_format)
+    normed, inv_std = instance_norm(x, training=training)
+    assert torch.allclose(normed, F.instance_norm(x, eps=1e-5), atol=1e-5)
+    expected = (x.var(dim=(2, 3), keepdim=True, unbiased=False) + 1e-5).rsqrt()
+    assert torch.allclose(inv_std, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_norms_derivative_is_torchs(training: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 6, 4, requires_grad=True)
+    grad = torch.randn(2, 3, 6, 4)
+    ours = torch.autograd.grad(instance_norm(x, training=training)[0], x, grad)[0]
+    assert torch.allclose(ours, torch.autograd.grad(F.instance_norm(x), x, grad)[0], atol=1e-5)
