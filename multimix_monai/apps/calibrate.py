@@ -167,29 +167,27 @@ def run_network(
     from ignite.engine import Events
     from ignite.handlers import ProgressBar
     from monai.bundle import ConfigParser
-    from torch.utils.data import DataLoader
 
     from multimix_monai.apps.bundle import config_files, own_bundle, without_wrappers
     from multimix_monai.data.calibration import weights_digest
     from multimix_monai.data.keys import Keys
-    from multimix_monai.engines import CaseDataset, MultiMixEvaluator, collate_cases
+    from multimix_monai.engines import CaseDataset, CaseLoader, MultiMixEvaluator
     from multimix_monai.engines.outputs import outputs
     from multimix_monai.transforms import UnpackPredictiond
 
     parser = ConfigParser()
     parser.read_config(config_files("inference.json"))
-    parser.update({"bundle_root": own_bundle(), **settings})
+    parser.update({"bundle_root": own_bundle(), "preprocessing#picture": False, **settings})
     content = parser.get_parsed_content
     done: list[dict[str, Any]] = []
     kept = (Keys.RAW_PROBS, Keys.LABEL, Keys.PATIENT, Keys.SOURCE, Keys.CASE)
     with without_wrappers():
         evaluator = MultiMixEvaluator(
             device=content("device"),
-            val_data_loader=DataLoader(
+            val_data_loader=CaseLoader(
                 CaseDataset(items, content("preprocessing")),
                 batch_size=content("batch_size"),
                 num_workers=content("num_workers"),
-                collate_fn=collate_cases,
             ),
             network=content("network"),
             inferer=content("inferer"),

@@ -1,5 +1,6 @@
 """`multimix calibrate` on drawn cases and weights that tell them apart, though not always."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,12 @@ from typer.testing import CliRunner
 
 from multimix_monai.apps import cli
 from multimix_monai.apps.calibrate import fit, refuse_few, run_network, table
-from multimix_monai.data.calibration import load_calibration, weights_digest
+from multimix_monai.data.calibration import load_calibration, read_calibration, weights_digest
 from multimix_monai.data.datalist import build_datalist, write_datalist
 from multimix_monai.data.readers import read_folder
 from multimix_monai.metrics import log_odds, patient_bootstrap
 
-SETTINGS = {"image_size": 32, "batch_size": 8}
+SETTINGS = {"image_size": 32, "batch_size": 8, "num_workers": 0}
 N_CASES = 26
 
 
@@ -61,11 +62,16 @@ def site(images: list[Path], weights: Path) -> Path:
     return images[0].parents[1]
 
 
+def options_of(weights: Path) -> list[object]:
+    """Words of the command line for these weights and settings."""
+    words: list[object] = ["--weights", weights]
+    return words + [w for key, value in SETTINGS.items() for w in ("--set", f"{key}={value}")]
+
+
 @pytest.fixture
 def run(site: Path, weights: Path, tmp_path: Path) -> Callable[..., object]:
     def call(*words: object):  # type: ignore[no-untyped-def]
-        options = ["--output", tmp_path / "new" / "site.json", "--weights", weights]
-        options += [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
+        options = ["--output", tmp_path / "new" / "site.json", *options_of(weights)]
         return CliRunner().invoke(cli.app, ["calibrate", *map(str, [*words, *options])])
 
     return call
@@ -87,6 +93,26 @@ def test_a_folder_gives_a_file_that_belongs_to_the_weights(
         assert text in result.stdout
     assert "warning: only 15 normal and 11 pneumonia cases" in result.stderr
     assert [p.name for p in path.parent.iterdir()] == ["site.json"]
+
+
+@pytest.mark.slow
+def test_predict_with_the_file_gives_both_probabilities_and_names_the_threshold(
+    run: Callable, site: Path, weights: Path, tmp_path: Path
+) -> None:
+    assert run(site).exit_code == 0
+    path = tmp_path / "new" / "site.json"
+    words = [site / "images", "--output", tmp_path / "out", "--calibration", path, "--no-dicom"]
+    CliRunner().invoke(cli.app, ["predict", *map(str, [*words, *options_of(weights), "--force"])])
+    with (tmp_path / "out" / "results.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] == "ok"]
+    assert len(rows) == N_CASES
+    calibration = read_calibration(path)
+    for row in rows:
+        raw, prob = float(row["pneumonia_probability_raw"]), float(row["pneumonia_probability"])
+        if 0.01 < raw < 0.99:
+            odds = (raw / (1 - raw)) ** (1 / calibration.temperature)
+            assert prob == pytest.approx(odds / (1 + odds), abs=1e-4)
+        assert row["threshold_source"] == f"Youden's index on folder {site.name}, {N_CASES} cases"
 
 
 @pytest.mark.slow

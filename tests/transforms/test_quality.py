@@ -64,6 +64,9 @@ def test_lungs_that_merge_are_halved_at_the_pictures_middle_and_pass() -> None:
     bridge = np.s_[40:45, 40:60]
     assert measure_mask(lungs(LEFT, RIGHT, bridge), threshold_prob=0.5)["left_right"] == 1
     assert fired(lungs(LEFT, RIGHT, bridge)) == []
+    thrown_away = lungs(LEFT, RIGHT, bridge, np.s_[0:9, 0:9])
+    measures = measure_mask(thrown_away, threshold_prob=0.5, keep_components=1)
+    assert measures["left_right"] == 1
 
 
 @pytest.mark.parametrize(
@@ -98,6 +101,8 @@ def test_a_probability_that_is_not_a_number_goes_to_review() -> None:
     probs = lungs(LEFT, RIGHT)
     probs[30, 20] = np.nan
     assert "entropy_high" in fired(probs)
+    rules = {"area": Rule(0.1, None, "size"), "border": Rule(None, 0.2, "cut")}
+    assert judge(dict.fromkeys(rules, np.nan), rules) == ["area_low", "border_high"]
 
 
 def test_parts_are_ranked_by_size_and_touch_at_corners() -> None:
