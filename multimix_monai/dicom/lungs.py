@@ -61,13 +61,22 @@ def _sides(
     first, second = np.argsort(sizes, kind="stable")[::-1][:2]
     if sizes[second] < SMALLEST_PART * sizes[first]:
         return None
-    centres = np.array([c[axis] for c in ndimage.center_of_mass(mask, labels, range(1, count + 1))])
-    extents = [box[axis] for box in ndimage.find_objects(labels)]
+    boxes = ndimage.find_objects(labels)
+    centres = np.array(
+        [_centre(labels[box] == i, axis, box[axis].start) for i, box in enumerate(boxes, start=1)]
+    )
+    extents = [box[axis] for box in boxes]
     if _within(centres[first], extents[second]) or _within(centres[second], extents[first]):
         return None
     is_low = np.concatenate([[False], centres < (centres[first] + centres[second]) / 2])
     low = np.where(is_low[labels], mask, 0).astype(np.uint8)
     return low, (mask - low).astype(np.uint8)
+
+
+def _centre(part: NDArray[np.bool_], axis: int, start: int) -> float:
+    """Mean position of a component, of its box (h, w) beginning at start, along an axis."""
+    counts = part.sum(axis=1 - axis)
+    return float(start + counts @ np.arange(len(counts)) / counts.sum())
 
 
 def _within(centre: float, extent: slice) -> bool:
