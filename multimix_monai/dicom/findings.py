@@ -74,7 +74,7 @@ class Findings:
         prob: calibrated probability of pneumonia, in [0, 1].
         threshold_prob: probability from which a case is called pneumonia, in [0, 1].
         algorithm: what found it.
-        raw_prob: probability before calibration; None where there is no calibration.
+        raw_prob: probability before calibration; None, or the same, where there is none.
         threshold_source: where the threshold was chosen.
         quality: "pass" or "review"; None where it was not judged.
         quality_rules: codes of the rules that fired.
@@ -116,6 +116,11 @@ class Findings:
     def label(self) -> int:
         """1 is pneumonia: the probability reaches the threshold."""
         return int(self.prob >= self.threshold_prob)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a calibration changed the probability."""
+        return self.raw_prob not in (None, self.prob)
 
 
 def _check_mask(mask: NDArray[np.uint8]) -> None:

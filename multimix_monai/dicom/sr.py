@@ -88,17 +88,11 @@ def report(
 
 def _pneumonia(reference: Dataset, findings: Findings) -> MeasurementsAndQualitativeEvaluations:
     """TID 1501 for the image as a whole."""
-    measurements = [
-        _number(
-            codes.PROBABILITY,
-            findings.prob,
-            method=codes.UNCALIBRATED if findings.raw_prob is None else codes.CALIBRATED,
-        )
-    ]
-    if findings.raw_prob is not None:
-        measurements.append(
-            _number(codes.PROBABILITY, findings.raw_prob, method=codes.UNCALIBRATED)
-        )
+    measurements = []
+    if findings.is_calibrated:
+        measurements.append(_number(codes.PROBABILITY, findings.prob, method=codes.CALIBRATED))
+    raw_prob = findings.prob if findings.raw_prob is None else findings.raw_prob
+    measurements.append(_number(codes.PROBABILITY, raw_prob, method=codes.UNCALIBRATED))
     measurements.append(_number(codes.THRESHOLD, findings.threshold_prob))
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking("pneumonia", reference, findings.algorithm),

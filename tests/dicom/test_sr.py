@@ -53,10 +53,11 @@ def test_probabilities_threshold_and_label_come_back(tmp_path, radiograph_file) 
     assert ("121052", "52101004") in evaluations(group)  # presence: present
 
 
+@pytest.mark.parametrize("raw_prob", [None, 0.4])
 def test_without_calibration_there_is_one_probability_that_says_so(
-    tmp_path, radiograph_file
+    tmp_path, radiograph_file, raw_prob
 ) -> None:
-    group = pneumonia(report(radiograph_file(), tmp_path, prob=0.4))
+    group = pneumonia(report(radiograph_file(), tmp_path, prob=0.4, raw_prob=raw_prob))
     assert numbers(group)[0] == ("Probability", 0.4, "1", "uncalibrated")
     assert len(numbers(group)) == 2
     assert ("121052", "272519000") in evaluations(group)  # presence: absent
