@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from multimix_monai.data.archives import archive_of, read_member
 from multimix_monai.data.images import ImageError
+from multimix_monai.data.sniff import HEAD_BYTES, starts_like_dicom
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 
@@ -38,19 +39,17 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Whether a file is DICOM: by suffix, or by the letters DICM after a preamble of 128 bytes.
+    """Whether a file is DICOM: by suffix, or by its first bytes.
 
     Raises:
         ImageError: it has to be opened and cannot be.
-
-    Source: PS3.10 section 7.1.
     """
     path = Path(path)
     if path.suffix.lower() in DICOM_SUFFIXES:
         return True
     archive = archive_of(path)
     if archive is not None:
-        head = read_member(archive, path.relative_to(archive).as_posix(), size=132)
-        return head[128:] == b"DICM"
+        head = read_member(archive, path.relative_to(archive).as_posix(), size=HEAD_BYTES)
+        return starts_like_dicom(head)
     with open_file(path) as file:
-        return file.read(132)[128:] == b"DICM"
+        return starts_like_dicom(file.read(HEAD_BYTES))
