@@ -3,6 +3,7 @@
 from multimix_monai.engines.default_recipe import DefaultRecipe
 from multimix_monai.engines.evaluator import CaseDataset, MultiMixEvaluator, collate_cases
 from multimix_monai.engines.inferer import PackingInferer
+from multimix_monai.engines.memory import keep_freed_memory
 from multimix_monai.engines.paper_recipe import PaperRecipe
 from multimix_monai.engines.precision import supports_bf16
 from multimix_monai.engines.quality import FlipCheck
@@ -25,6 +26,7 @@ __all__ = [
     "StreamDataset",
     "Teacher",
     "collate_cases",
+    "keep_freed_memory",
     "step_decay",
     "supports_bf16",
     "warmup_cosine",
