@@ -7,12 +7,18 @@ included. Private attributes are not, nor anything of the acquisition but what i
 from __future__ import annotations
 
 from copy import deepcopy
-from os import PathLike, fspath
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from multimix_monai.data.images import ImageError
+from multimix_monai.dicom.attributes import integer
+from multimix_monai.dicom.parse import opened, read_header
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+NO_RESULTS = "no_dicom_results"
 NEEDED = {
     "SOPClassUID": "(0008,0016)",
     "SOPInstanceUID": "(0008,0018)",
@@ -40,7 +46,7 @@ _IMAGE = (
     "LossyImageCompressionMethod",
 )
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "StationName")
-RADIOGRAPHS = (
+RADIOGRAPHS = (  # no multi-frame class: highdicom wants functional groups of them
     "ComputedRadiographyImageStorage",
     "DigitalXRayImageStorageForPresentation",
     "DigitalXRayImageStorageForProcessing",
@@ -57,17 +63,16 @@ def read_source(source: str | PathLike[str] | BinaryIO | Dataset) -> Dataset:
             a data set, which stays as it is.
 
     Raises:
-        ValueError: an attribute that results need is absent, no valid UID, or of no radiograph.
+        ImageError: it is not DICOM, an attribute that results need is absent, no valid UID, or of
+            no radiograph; a ValueError, with reason `no_dicom_results`.
     """
-    import pydicom
+    from pydicom.dataset import Dataset
 
-    if not isinstance(source, pydicom.Dataset):
-        file = fspath(source) if isinstance(source, (str, PathLike)) else source
-        source = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-    header = pydicom.Dataset()
-    for tag in sorted(tag for tag in source.keys() if tag.group in _GROUPS):  # noqa: SIM118
+    dataset = source if isinstance(source, Dataset) else _read(source)
+    header = Dataset()
+    for tag in sorted(tag for tag in dataset.keys() if tag.group in _GROUPS):  # noqa: SIM118
         if not tag.is_private:
-            header.add(deepcopy(source[tag]))  # decoded by the source's character set
+            header.add(deepcopy(dataset[tag]))  # decoded by the data set's character set
     header.remove_private_tags()  # those within sequences
     _check(header)
     return header
@@ -113,21 +118,32 @@ def carry_over(header: Dataset, result: Dataset) -> None:
         del result.SpecificCharacterSet
 
 
+def _read(source: str | PathLike[str] | BinaryIO) -> Dataset:
+    file = Path(source) if isinstance(source, (str, PathLike)) else source
+    with opened(file, "the source") as stream:
+        return read_header(stream, "the source")
+
+
 def _check(header: Dataset) -> None:
+    from pydicom.config import IGNORE
     from pydicom.uid import UID
 
     for keyword, tag in NEEDED.items():
-        value = str(header.get(keyword) or "")
-        if not UID(value).is_valid:
-            fault = f"is {value!r}, which is no valid UID" if value else "is missing"
-            raise ValueError(
-                f"source's {keyword} {tag} {fault}: no result can refer to it; export it again"
+        uid = UID(str(header.get(keyword) or ""), validation_mode=IGNORE)
+        if not uid.is_valid:  # not quoted, for it may be anything
+            fault = "is no valid UID" if uid else "is missing"
+            raise ImageError(
+                f"the source's {keyword} {tag} {fault}: no result can refer to it; export it again",
+                NO_RESULTS,
             )
     sop_class = UID(header.SOPClassUID)
     if sop_class.keyword not in RADIOGRAPHS:
-        raise ValueError(
-            f"source's SOPClassUID (0008,0016) is {sop_class.name}; results as DICOM are made for "
-            f"{', '.join(RADIOGRAPHS)}"
+        raise ImageError(
+            f"the source's SOPClassUID (0008,0016) is {sop_class.name}; results as DICOM are made "
+            f"for {', '.join(RADIOGRAPHS)}",
+            NO_RESULTS,
         )
-    if header.get("Rows") is None or header.get("Columns") is None:
-        raise ValueError("source has no Rows (0028,0010) or Columns (0028,0011): is it an image?")
+    if integer(header, "Rows") is None or integer(header, "Columns") is None:
+        raise ImageError(
+            "the source has no Rows (0028,0010) or Columns (0028,0011): export it again", NO_RESULTS
+        )

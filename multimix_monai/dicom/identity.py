@@ -9,8 +9,8 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 
 from multimix_monai.dicom import codes
 from multimix_monai.dicom.findings import Algorithm
+from multimix_monai.dicom.objects import OWN_MANUFACTURER
 
-MANUFACTURER = "MultiMix for MONAI"
 RESEARCH_ONLY = "research only, not a medical device"
 SERIES = {  # kind: Series Number, behind those that a modality gives, and what it is
     "seg": (9001, "lungs"),
@@ -36,7 +36,7 @@ def identity(kind: str, *, algorithm: Algorithm, source_uid: str) -> dict[str, A
         "series_number": number,
         "instance_number": 1,
         "series_description": f"MultiMix {what}: {RESEARCH_ONLY}",
-        "manufacturer": MANUFACTURER,
+        "manufacturer": OWN_MANUFACTURER,
         "manufacturer_model_name": algorithm.name,
         "software_versions": algorithm.version,
         "device_serial_number": algorithm.weights_digest[:16],

@@ -34,8 +34,8 @@ def write_results(source: Source, folder: str | Path, findings: Findings) -> dic
         and "sc_saliency" where those pictures are given.
 
     Raises:
-        ValueError: the source lacks an attribute that results need, or the mask has other rows and
-            columns than it.
+        ImageError: the source lacks an attribute that results need (a ValueError).
+        ValueError: the mask has other rows and columns than the source.
         ImportError: highdicom is not installed.
     """
     objects = results(source, findings)

@@ -23,6 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from multimix_monai.dicom import codes
 from multimix_monai.dicom.findings import Algorithm
 from multimix_monai.dicom.identity import identity
+from multimix_monai.dicom.objects import OWN_MANUFACTURER
 
 _LAB = {  # CIELab of the colours of Okabe and Ito, which colour-blind readers tell apart too
     "lung": (70.3, 20.9, 74.3),  # orange
@@ -92,7 +93,7 @@ def _description(
             name=algorithm.name,
             family=codes.ARTIFICIAL_INTELLIGENCE,
             version=algorithm.version,
-            source="MultiMix for MONAI",
+            source=OWN_MANUFACTURER,
             parameters=dict(setting.split("=", 1) for setting in algorithm.parameters),
         ),
         tracking_id=name,

@@ -36,7 +36,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from multimix_monai.dicom import codes
 from multimix_monai.dicom.findings import Algorithm, Findings
 from multimix_monai.dicom.geometry import spacing_mm
-from multimix_monai.dicom.identity import MANUFACTURER, RESEARCH_ONLY, identity
+from multimix_monai.dicom.identity import RESEARCH_ONLY, identity
+from multimix_monai.dicom.objects import OWN_MANUFACTURER
 
 
 def report(
@@ -208,7 +209,7 @@ def _observer(algorithm: Algorithm) -> ObservationContext:
     device = DeviceObserverIdentifyingAttributes(
         uid=algorithm.uid("device", ""),
         name=algorithm.name,
-        manufacturer_name=MANUFACTURER,
+        manufacturer_name=OWN_MANUFACTURER,
         model_name=algorithm.name,
         serial_number=algorithm.weights_digest[:16],
     )

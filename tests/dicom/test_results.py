@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ from pydicom.data import get_charset_files
 
 pytest.importorskip("highdicom")
 
+from multimix_monai.data.images import ImageError
 from multimix_monai.dicom.results import Algorithm, Findings, write_results
 
 ALGORITHM = Algorithm("ab" * 32, ("image_size=256", "threshold=0.5"))
@@ -166,6 +168,20 @@ def test_what_the_source_lacks_is_empty_and_what_it_has_wrong_stays(
         assert raw(result, "PatientBirthDate") == b"01.02.1970"
 
 
+def test_no_value_of_the_patient_is_in_a_warning_or_a_log(
+    tmp_path, radiograph_file, caplog, recwarn
+) -> None:
+    wrong = {"PatientBirthDate": "01.02.1970", "PatientID": "7" * 70, "PatientName": "Secret"}
+    wrong |= {"PatientSex": "unsaid", "PatientAge": "thirty", "StudyTime": "7:04"}
+    with pydicom.config.disable_value_validation():
+        source = radiograph_file(**wrong)
+    caplog.set_level(logging.DEBUG)
+    recwarn.clear()
+    write_results(source, tmp_path / "out", findings())
+    said = caplog.text + "".join(str(warning.message) for warning in recwarn)
+    assert not [value for value in wrong.values() if value in said]
+
+
 def test_equipment_and_series_are_ours(tmp_path, radiograph_file) -> None:
     numbers = set()
     for kind, result in written(radiograph_file(), tmp_path / "out").items():
@@ -187,31 +203,26 @@ def test_equipment_and_series_are_ours(tmp_path, radiograph_file) -> None:
     [
         ({"StudyInstanceUID": None}, r"StudyInstanceUID \(0020,000D\) is missing"),
         ({"SeriesInstanceUID": ""}, r"SeriesInstanceUID \(0020,000E\) is missing"),
+        ({"SOPInstanceUID": "1.02.x"}, r"SOPInstanceUID \(0008,0018\) is no valid UID"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "is CT Image Storage; results as DICOM"),
+        ({"SOPClassUID": "1.2.3"}, "is 1.2.3; results as DICOM are made for Computed"),
         ({"Rows": None}, r"no Rows \(0028,0010\)"),
     ],
 )
-def test_a_source_that_nothing_can_refer_to_is_refused(
+def test_a_source_that_results_cannot_belong_to_is_refused(
     tmp_path, radiograph_file, attributes, message
 ) -> None:
-    with pytest.raises(ValueError, match=message):
-        write_results(radiograph_file(**attributes), tmp_path / "out", findings())
+    with pydicom.config.disable_value_validation():
+        source = radiograph_file(**attributes)
+    with pytest.raises(ImageError, match=message) as error:
+        write_results(source, tmp_path / "out", findings())
+    assert error.value.reason == "no_dicom_results"
     assert not (tmp_path / "out").exists()
 
 
-def test_an_invalid_uid_and_an_object_that_is_no_radiograph_are_refused(
-    tmp_path, radiograph_file
-) -> None:
-    source = pydicom.dcmread(radiograph_file())
-    source.SOPClassUID = pydicom.uid.CTImageStorage
-    with pytest.raises(ValueError, match=r"SOPClassUID \(0008,0016\) is CT Image Storage"):
-        write_results(source, tmp_path / "out", findings())
-    source["SOPInstanceUID"] = pydicom.DataElement(
-        "SOPInstanceUID", "UI", "1.02.x", validation_mode=pydicom.config.IGNORE
-    )
-    with pytest.raises(ValueError, match=r"'1\.02\.x', which is no valid UID"):
-        write_results(source, tmp_path / "out", findings())
+def test_what_is_not_dicom_is_refused(tmp_path) -> None:
     (tmp_path / "text.dcm").write_text("not DICOM")
-    with pytest.raises(ValueError, match="SOPClassUID"):
+    with pytest.raises(ImageError, match="not a readable DICOM file"):
         write_results(tmp_path / "text.dcm", tmp_path / "out", findings())
 
 
