@@ -33,17 +33,15 @@ class Rule(NamedTuple):
 
 
 RULES: dict[str, Rule] = {
-    "parts": Rule(
-        1, 4, "two lungs, or one part where they meet; gas below the diaphragm adds some"
-    ),
+    "parts": Rule(1, 4, "two lungs, one part where they meet; gas in the abdomen may add some"),
     "thrown_away": Rule(None, 0.2, "what is not lung should not look like it"),
-    "area": Rule(0.1, 0.45, "less is a lung that was not found, more is a mask that flows out"),
-    "left_right": Rule(0.3, None, "a lung is missing, or hidden by disease"),
-    "tallness": Rule(1.25, None, "a lung is cut short, or hidden by disease"),
-    "entropy": Rule(None, 0.27, "the network does not know where the lungs end"),
-    "border": Rule(None, 0.1, "the lungs are cut off, or the mask flows out of the picture"),
-    "flip_mask": Rule(None, 0.28, "the network contradicts itself on the lungs"),
-    "flip_prob": Rule(None, 0.4, "the network contradicts itself on pneumonia"),
+    "area": Rule(0.08, 0.45, "0.10 to 0.40 in reference masks"),
+    "left_right": Rule(0.3, None, "0.68 or more in reference masks; a child's heart hides much"),
+    "tallness": Rule(1.15, None, "1.23 or more in reference masks; less is a lung cut short"),
+    "entropy": Rule(None, 0.26, "the network does not know where the lungs end"),
+    "border": Rule(None, 0.1, "0.06 or less in reference masks; more flows out of the picture"),
+    "flip_mask": Rule(None, 0.3, "the network contradicts itself on the lungs"),
+    "flip_prob": Rule(None, 0.45, "the network contradicts itself on pneumonia"),
 }
 
 
