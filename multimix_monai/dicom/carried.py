@@ -7,12 +7,14 @@ included. Private attributes are not, nor anything of the acquisition but what i
 from __future__ import annotations
 
 from copy import deepcopy
+from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from multimix_monai.data.images import ImageError
-from multimix_monai.dicom.attributes import integer
+from multimix_monai.dicom.attributes import integer, numbers
+from multimix_monai.dicom.geometry import spacing_mm
 from multimix_monai.dicom.parse import opened, read_header
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ def reference(header: Dataset) -> Dataset:
 
 
 def carry_over(header: Dataset, result: Dataset) -> None:
-    """Put patient, study and character set of the source into a result, as they are.
+    """Put patient, study, character set and a pixel's shape of the source into a result.
 
     Modules Patient, Clinical Trial Subject, General Study, Patient Study and Clinical Trial Study;
     what the standard wants at least empty (type 2) and the source lacks is empty.
@@ -103,7 +105,8 @@ def carry_over(header: Dataset, result: Dataset) -> None:
     Args:
         result: an object of highdicom, changed in place.
 
-    Source: PS3.3 C.7.1, C.7.2 and C.12.1.1.2 (Specific Character Set (0008,0005)).
+    Source: PS3.3 C.7.1, C.7.2, C.7.6.3.1.7 (Pixel Aspect Ratio (0028,0034)) and C.12.1.1.2
+    (Specific Character Set (0008,0005)).
     """
     from pydicom.dataset import Dataset
     from pydicom.uid import DigitalXRayImageStorageForPresentation
@@ -116,6 +119,18 @@ def carry_over(header: Dataset, result: Dataset) -> None:
         result.add(header["SpecificCharacterSet"])
     elif "SpecificCharacterSet" in result:
         del result.SpecificCharacterSet
+    height, width = _pixel_shape(header)
+    if height != width and "Rows" in result:
+        result.PixelAspectRatio = [height, width]
+
+
+def _pixel_shape(header: Dataset) -> tuple[int, int]:
+    """Height and width of a pixel as small whole numbers; 1 and 1 where the file does not tell."""
+    shape = spacing_mm(header)[0] or numbers(header, "PixelAspectRatio")
+    if len(shape) != 2 or min(shape) <= 0:
+        return 1, 1
+    ratio = Fraction(shape[0] / shape[1]).limit_denominator(1000)
+    return (ratio.numerator, ratio.denominator) if ratio else (1, 1)
 
 
 def _read(source: str | PathLike[str] | BinaryIO) -> Dataset:

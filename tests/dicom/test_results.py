@@ -182,6 +182,25 @@ def test_no_value_of_the_patient_is_in_a_warning_or_a_log(
     assert not [value for value in wrong.values() if value in said]
 
 
+@pytest.mark.parametrize(
+    ("attributes", "ratio"),
+    [
+        ({"ImagerPixelSpacing": ["0.2", "0.3"]}, [2, 3]),
+        ({"ImagerPixelSpacing": ["0.143", "0.143"]}, None),
+        ({"ImagerPixelSpacing": None, "PixelAspectRatio": ["4", "3"]}, [4, 3]),
+        ({"ImagerPixelSpacing": None}, None),
+    ],
+)
+def test_pixels_that_are_not_square_stay_so(
+    tmp_path, radiograph_file, validated, attributes, ratio
+) -> None:
+    results = written(radiograph_file(kind="CR", **attributes), tmp_path / "out")
+    for kind in ("seg", "sc_overlay", "sc_saliency"):
+        assert results[kind].get("PixelAspectRatio") == ratio
+        validated(tmp_path / "out" / f"{kind}.dcm")
+    assert "PixelAspectRatio" not in results["sr"]
+
+
 def test_equipment_and_series_are_ours(tmp_path, radiograph_file) -> None:
     numbers = set()
     for kind, result in written(radiograph_file(), tmp_path / "out").items():
