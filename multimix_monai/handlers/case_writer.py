@@ -179,7 +179,7 @@ class CaseWriter:
 
 def draw(case: dict[str, Any]) -> dict[str, np.ndarray]:
     """Mask (H, W), overlay and saliency (H, W, 3), uint8, on the image's rows and columns."""
-    image = case[Keys.PICTURE] / np.float32(255)
+    image = case[Keys.PICTURE]
     mask = np.asarray(case[Keys.PRED][0], dtype=np.uint8)
     prob = float(case[Keys.PROBS][-1])
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -39,7 +40,7 @@ def overlay(
     a radiograph has its side marker.
 
     Args:
-        image: (H, W), in [0, 1].
+        image: (H, W), in [0, 1], or uint8.
         mask: (H, W), the prediction; above 0.5 is inside. An empty mask draws nothing.
         truth: (H, W), as ``mask``.
         text: a short line such as "pneumonia 0.83".
@@ -50,7 +51,7 @@ def overlay(
     Raises:
         ValueError: if the image is not 2-D or a mask has another shape.
     """
-    picture = _grey(image)
+    picture = _rgb(_grey(image))
     width = max(1.5, LINE_PART * min(image.shape))
     if truth is not None:
         _paint(picture, _line(truth, like=image, width=2 * width), REFERENCE_RGB)
@@ -59,7 +60,7 @@ def overlay(
     if truth is not None:
         found = "predicted" if np.any(mask > 0.5) else "predicted: none"
         words += [(found, PREDICTED_RGB), ("reference", REFERENCE_RGB)]
-    return _written(_to_uint8(picture), words)
+    return _written(picture, words)
 
 
 def saliency_map(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
@@ -69,7 +70,7 @@ def saliency_map(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     99.5th percentile is full heat: pictures show where in an image, not how much between images.
 
     Args:
-        image: (H, W), in [0, 1].
+        image: (H, W), in [0, 1], or uint8.
         saliency: (H, W), at least 0, of any scale; 0 everywhere leaves the image as it is.
 
     Returns:
@@ -78,13 +79,9 @@ def saliency_map(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if the image is not 2-D or the saliency has another shape.
     """
-    picture = _grey(image)
+    grey = _grey(image)
     _check_shape(saliency, like=image, name="saliency")
-    smooth = _smoothed(np.asarray(saliency, dtype=np.float32))
-    full = float(np.percentile(smooth, 99.5))
-    heat = np.clip(smooth / full, 0, 1) if full > 0 else np.zeros_like(smooth)
-    _paint(picture, 0.85 * np.sqrt(heat), _heat_table()[np.round(255 * heat).astype(np.uint8)])
-    return _to_uint8(picture)
+    return _heat_table()[_heat(np.asarray(saliency, dtype=np.float32)), grey]
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], *, columns: int) -> np.ndarray:
@@ -128,27 +125,42 @@ def _fit(picture: np.ndarray, *, width: int, height: int) -> Image.Image:
     return Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)
 
 
-def _smoothed(saliency: np.ndarray) -> np.ndarray:
-    """Blurred by 1 % of the shorter side; a large array by way of a small one, which is quicker."""
+def _heat(saliency: np.ndarray) -> np.ndarray:
+    """(H, W) -> uint8 (H, W), blurred by 1 % of the shorter side and scaled for display.
+
+    A large array is blurred by way of a small one, which is quicker.
+    """
     height, width = saliency.shape
     small = Image.fromarray(saliency).reduce(max(1, min(height, width) // 512))
     blurred = gaussian_filter(np.asarray(small), sigma=0.01 * min(small.size))
-    full_size = Image.fromarray(blurred).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(full_size)
+    full = float(np.percentile(blurred, 99.5))
+    steps = np.round(255 * np.clip(blurred / full, 0, 1)) if full > 0 else np.zeros_like(blurred)
+    heat = Image.fromarray(steps.astype(np.uint8))
+    return np.asarray(heat.resize((width, height), Image.Resampling.BILINEAR))
 
 
+@lru_cache(maxsize=1)
 def _heat_table() -> np.ndarray:
-    """Colours of 256 steps of heat, float32 (256, 3)."""
-    steps = np.linspace(0, 1, 256)
-    channels = [np.interp(steps, HEAT_STOPS, channel) for channel in zip(*HEAT_RGB, strict=True)]
-    return np.stack(channels, axis=-1).astype(np.float32)
+    """Colour of each of 256 steps of heat on each of 256 greys, uint8 (256, 256, 3)."""
+    heat = np.linspace(0, 1, 256)
+    channels = [np.interp(heat, HEAT_STOPS, channel) for channel in zip(*HEAT_RGB, strict=True)]
+    colours = np.stack(channels, axis=-1)[:, None]
+    grey = np.arange(256.0)[None, :, None]
+    cover = 0.85 * np.sqrt(heat)[:, None, None]
+    return np.round(grey + cover * (colours - grey)).astype(np.uint8)
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    """(H, W) in [0, 1] -> float32 (H, W, 3) in [0, 255]."""
+    """(H, W) in [0, 1], or uint8, which stays as it is -> uint8 (H, W)."""
     if image.ndim != 2 or image.size == 0:
         raise ValueError(f"image has shape {image.shape}; one 2-D image (H, W) is expected")
-    grey = 255 * np.clip(np.nan_to_num(image), 0, 1).astype(np.float32)
+    if image.dtype == np.uint8:
+        return image
+    return np.round(255 * np.clip(np.nan_to_num(image), 0, 1)).astype(np.uint8)
+
+
+def _rgb(grey: np.ndarray) -> np.ndarray:
+    """uint8 (H, W) -> (H, W, 3), a copy."""
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
@@ -160,36 +172,42 @@ def _check_shape(array: np.ndarray, *, like: np.ndarray, name: str) -> None:
         )
 
 
-def _line(mask: np.ndarray, *, like: np.ndarray, width: float) -> np.ndarray:
-    """How much of each pixel the mask's contour covers, (H, W) in [0, 1]: an anti-aliased line.
+def _line(
+    mask: np.ndarray, *, like: np.ndarray, width: float
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The pixels near the mask's contour, and how much of each it covers: an anti-aliased line.
 
     The contour runs midway between neighbouring pixels of which one is inside. The distance to it
     is needed, and computed, only within the line's reach: large images stay quick.
+
+    Returns:
+        Rows and columns (N,) each, and cover (N,) in [0, 1].
     """
     _check_shape(mask, like=like, name="mask")
     inside = np.asarray(mask) > 0.5
-    cover = np.zeros(inside.shape, dtype=np.float32)
     across = np.argwhere(inside[:, 1:] != inside[:, :-1])
     down = np.argwhere(inside[1:] != inside[:-1])
     points = np.concatenate([across + np.array([0.0, 0.5]), down + np.array([0.5, 0.0])])
-    if len(points) == 0:
-        return cover
     near = np.zeros(inside.shape, dtype=np.uint8)
     near[tuple(np.floor(points).astype(int).T)] = 1
     near = maximum_filter(near, size=2 * math.ceil(width / 2 + 1.5) + 1)
-    pixels = np.argwhere(near)
-    distance = KDTree(points).query(pixels)[0]
-    cover[tuple(pixels.T)] = np.clip(width / 2 + 0.5 - distance, 0, 1)
-    return cover
+    rows, columns = np.nonzero(near)
+    distance = np.empty(0)
+    if len(points):
+        distance = KDTree(points).query(np.stack([rows, columns], axis=-1))[0]
+    return (rows, columns), np.clip(width / 2 + 0.5 - distance, 0, 1)
 
 
-def _paint(picture: np.ndarray, cover: np.ndarray, colour: np.ndarray | Sequence[int]) -> None:
-    """Mix a colour, (3,) or (H, W, 3), into the picture where it covers, in place."""
-    picture += cover[..., None] * (np.asarray(colour, dtype=np.float32) - picture)
-
-
-def _to_uint8(picture: np.ndarray) -> np.ndarray:
-    return np.round(picture).clip(0, 255).astype(np.uint8)
+def _paint(
+    picture: np.ndarray,
+    line: tuple[tuple[np.ndarray, np.ndarray], np.ndarray],
+    colour: Sequence[int],
+) -> None:
+    """Mix a colour into the picture, uint8 (H, W, 3), where a line covers it, in place."""
+    pixels, cover = line
+    before = picture[pixels].astype(np.float32)
+    mixed = before + cover[:, None] * (np.asarray(colour, dtype=np.float32) - before)
+    picture[pixels] = np.round(mixed).astype(np.uint8)
 
 
 def _written(picture: np.ndarray, words: list[tuple[str, tuple[int, int, int]]]) -> np.ndarray:

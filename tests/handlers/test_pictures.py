@@ -111,6 +111,14 @@ def test_the_arrays_given_are_not_changed():
     assert (image == copies[0]).all() and (mask == copies[1]).all()
 
 
+def test_an_image_of_bytes_is_drawn_like_its_fractions():
+    image = np.arange(200 * 200, dtype=np.uint8).reshape(200, 200)
+    copy = image.copy()
+    assert (overlay(image, disc(), text="a") == overlay(image / 255, disc(), text="a")).all()
+    assert (saliency_map(image, disc()) == saliency_map(image / 255, disc())).all()
+    assert (image == copy).all()
+
+
 def test_heat_is_brightest_where_the_saliency_is_highest():
     saliency = np.zeros((200, 200))
     saliency[50, 140] = 7e-6
