@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DICOM_PACKAGES = ("pydicom", "highdicom")
-# Settings that change no result, or that a DICOM object states elsewhere.
-STATED_ELSEWHERE = ("version", "weights", "threshold", "threshold_source", "dicom")
+# Settings that change no result, or that an Algorithm has apart. All others must be in its UIDs:
+# a PACS that has an object of one threshold takes that of another only under another UID.
+STATED_ELSEWHERE = ("version", "weights", "dicom")
 MAX_SETTING = 64  # characters of name=value in a DICOM object
 
 

@@ -189,10 +189,11 @@ def _tracking(name: str, source: Dataset, algorithm: Algorithm) -> TrackingIdent
 def _algorithm(findings: Findings) -> AlgorithmIdentification:
     """TID 4019. The family is appended by hand, since highdicom 0.22 does not take it."""
     algorithm = findings.algorithm
+    threshold_source = f"threshold_source={findings.threshold_source}"
     identification = AlgorithmIdentification(
         name=algorithm.name,
         version=algorithm.version,
-        parameters=[*algorithm.parameters, f"threshold_source={findings.threshold_source}"],
+        parameters=list(dict.fromkeys([*algorithm.parameters, threshold_source])),
     )
     identification.append(
         CodeContentItem(
