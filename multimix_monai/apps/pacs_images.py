@@ -113,7 +113,7 @@ class Work:
         if known:
             return known
         self.server.retrieve(image, path)
-        return _outcome(image, "refused", reason="own_result") if _is_ours(path) else None
+        return None
 
     def _deliver(self, image: Reference, row: dict[str, Any], results: Path) -> Outcome:
         """Stores or keeps what was found in an image."""
@@ -151,13 +151,3 @@ class Work:
 
 def _outcome(image: Reference, status: str, *, reason: str = "", objects: int = 0) -> Outcome:
     return Outcome(digest(image.study_uid), digest(image.uid), status, reason, objects)
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file is a picture that this package stored, as found when OT is asked for."""
-    import pydicom
-
-    from multimix_monai.dicom.identity import MANUFACTURER
-
-    header = pydicom.dcmread(path, specific_tags=["Manufacturer"], stop_before_pixels=True)
-    return str(header.get("Manufacturer", "")) == MANUFACTURER

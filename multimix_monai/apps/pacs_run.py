@@ -80,6 +80,10 @@ def watching(work: Work, query: Query, *, every_s: float, settle_s: float) -> No
                     arrivals.fail(study, now_s=time.monotonic())
                 else:
                     arrivals.finish(study, stored=sum(o.objects for o in outcomes))
+            if due:
+                counts = work.ledger.counts()
+                shown = ", ".join(f"{counts[s]} {s}" for s in ("stored", "refused", "failed"))
+                typer.echo(f"{len(due)} studies looked at; in all {shown}", err=True)
         except ServerError as error:
             if error.is_login:
                 raise

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 import requests
 from typer.testing import CliRunner
@@ -31,6 +32,10 @@ class Line(BaseHTTPRequestHandler):
             number = self.server.seen.setdefault(key, 0)
             self.server.seen[key] += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.broken and self.server.broken in self.path:
+            return self.send_error(500)
+        if not self.server.breaks:
+            return self._hand_on(body, None)
         fault = FAULTS[number] if 0 <= number < len(FAULTS) else None
         if fault in ("503", "429"):
             self.send_response(int(fault))
@@ -67,9 +72,19 @@ class Line(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
+def pacs(line: Any, orthanc: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`multimix pacs` through the line, impatient between two attempts."""
+    monkeypatch.setattr("multimix_monai.dicom.web.waits_s", lambda: iter([0.01] * 99))
+    monkeypatch.setenv("MULTIMIX_PACS_PASSWORD", orthanc.password)
+    words = ["pacs", line.url, "--user", orthanc.user, "--from", "20000101", "--timeout", "1"]
+    return lambda *more: CliRunner().invoke(cli.app, [*words, *more])
+
+
+@pytest.fixture
 def line(orthanc: Any) -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Line)
     server.orthanc, server.seen, server.lock = orthanc, {}, threading.Lock()
+    server.breaks, server.broken = True, ""
     server.url = f"http://127.0.0.1:{server.server_port}/dicom-web"
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
@@ -78,21 +93,42 @@ def line(orthanc: Any) -> Iterator[Any]:
 
 
 def test_every_request_may_fail_in_every_way_and_all_is_stored_once(
+    pacs: Callable[..., Any],
     line: Any,
     orthanc: Any,
     radiographs: Callable[[int], list[Path]],
-    monkeypatch: pytest.MonkeyPatch,
     caplog: Any,
 ) -> None:
     orthanc.put(*radiographs(2))
-    monkeypatch.setattr("multimix_monai.dicom.web.waits_s", lambda: iter([0.01] * 99))
-    monkeypatch.setenv("MULTIMIX_PACS_PASSWORD", orthanc.password)
     line.seen["GET/dicom-web/studies"] = -1  # the first contact is made once
-    words = ["--user", orthanc.user, "--from", "20000101", "--timeout", "1"]
-    result = CliRunner().invoke(cli.app, ["pacs", line.url, *words])
+    result = pacs()
     assert result.exit_code == 0, result.output
     assert orthanc.count() == 2 + 2 * 2
     kinds = {key: count for key, count in line.seen.items() if count > len(FAULTS)}
     assert len(kinds) == 6, line.seen  # studies, series, instances twice, one instance, STOW
     for words_of_a_fault in ("503", "429", "the connection broke", "within the time-out"):
         assert words_of_a_fault in caplog.text
+
+
+@pytest.mark.parametrize("level", ["study", "instance"])
+def test_what_always_fails_is_reported_and_holds_up_nothing_else(
+    pacs: Callable[..., Any],
+    line: Any,
+    orthanc: Any,
+    radiographs: Callable[[int], list[Path]],
+    level: str,
+) -> None:
+    orthanc.put(*radiographs(3))
+    source = pydicom.dcmread(radiographs(3)[1])
+    line.breaks = False
+    line.broken = {
+        "study": f"{source.StudyInstanceUID}/series",
+        "instance": f"/instances/{source.SOPInstanceUID}",
+    }[level]
+    some = pacs("--patience", "0.1")
+    assert some.exit_code == 3, some.output
+    assert "1 failed: http" in some.stdout and "500 Internal Server Error" in some.stdout
+    assert orthanc.count() == 3 + 2 * 2
+    line.broken = ""
+    assert pacs().exit_code == 0
+    assert orthanc.count() == 3 + 3 * 2

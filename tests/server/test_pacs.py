@@ -15,7 +15,8 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
-from multimix_monai.apps import cli
+from multimix_monai.apps import cli, pacs_images
+from multimix_monai.dicom.web import DicomWeb
 
 pytestmark = pytest.mark.server
 Radiographs = Callable[[int], list[Path]]
@@ -99,17 +100,47 @@ def test_results_lie_beside_their_source_and_can_be_read(
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
 
 
-def test_the_same_study_twice_is_not_stored_twice(
-    pacs: Pacs, orthanc: Any, radiographs: Radiographs
+def test_the_same_study_twice_is_neither_judged_nor_stored_twice(
+    pacs: Pacs, orthanc: Any, radiographs: Radiographs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orthanc.put(*radiographs(2))
     first = pacs(*EVERYTHING)
     assert row(first)["stored"] == 2 and row(first)["there"] == 0
     changes = orthanc.get("changes?last").json()["Last"]
+    monkeypatch.setattr(pacs_images, "predict", None)
     again = pacs(*EVERYTHING)
     assert again.exit_code == 0, again.output
     assert row(again)["stored"] == 0 and row(again)["there"] == 2
     assert orthanc.get("changes?last").json()["Last"] == changes
+
+
+def test_another_threshold_is_another_result(
+    pacs: Pacs, orthanc: Any, radiographs: Radiographs
+) -> None:
+    orthanc.put(*radiographs(1))
+    for count, threshold in ((3, 0.5), (5, 0.6), (5, 0.5)):
+        assert pacs(*EVERYTHING, "--threshold", threshold).exit_code == 0
+        assert orthanc.count() == count
+
+
+def test_the_report_is_stored_last_so_that_half_a_result_is_made_whole(
+    pacs: Pacs, orthanc: Any, radiographs: Radiographs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orthanc.put(*radiographs(1))
+    store, calls = DicomWeb.store, []
+
+    def refused_from_the_second_on(server: DicomWeb, study: str, paths: list[Path]) -> list[str]:
+        calls.append([path.stem for path in paths])
+        return store(server, study, paths) if len(calls) == 1 else ["failure reason A700H"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DicomWeb, "store", refused_from_the_second_on)
+        half = pacs(*EVERYTHING)
+    assert half.exit_code == 3 and "1 failed: not stored: failure reason A700H" in half.stdout
+    assert calls == [["seg"], ["sr"]] and orthanc.count() == 2
+    whole = pacs(*EVERYTHING)
+    assert whole.exit_code == 0 and row(whole)["objects"] == 1
+    assert orthanc.count() == 3
 
 
 def test_only_accepted_modalities_are_retrieved_and_refusals_are_remembered(
@@ -125,9 +156,9 @@ def test_only_accepted_modalities_are_retrieved_and_refusals_are_remembered(
     assert result.exit_code == 3, result.output
     assert row(result)["studies"] == 2
     assert row(result)["stored"] == 1 and row(result)["refused"] == 1
-    assert "1 refused: lateral" in result.stdout
+    assert "1 refused: view" in result.stdout
     again = pacs(*EVERYTHING, "--output", tmp_path / "out")
-    assert again.exit_code == 3 and "1 refused: lateral" in again.stdout
+    assert again.exit_code == 3 and "1 refused: view" in again.stdout
     assert orthanc.count() == 3 + 2
     lines = (tmp_path / "out" / "pacs.jsonl").read_text().splitlines()
     assert len(lines) == 2
@@ -246,6 +277,25 @@ def test_a_server_killed_amid_a_batch_gets_every_result_once(
     assert row(result)["stored"] == 6
     assert orthanc.count() == 6 * 3
     assert pacs(*EVERYTHING).exit_code == 0 and orthanc.count() == 6 * 3
+
+
+def test_a_server_that_stays_away_ends_the_round(
+    pacs: Pacs, orthanc: Any, radiographs: Radiographs, later: Callable[..., None]
+) -> None:
+    orthanc.put(*radiographs(6))
+
+    def cut_power() -> None:
+        wait_for(lambda: orthanc.count() > 8)
+        orthanc.kill()
+
+    later(cut_power)
+    result = pacs(*EVERYTHING, "--patience", 0.5)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(f"error: {orthanc.url}, ")
+    assert row(result)["failed"] == 0 and 0 < row(result)["stored"] < 6
+    orthanc.start()
+    assert pacs(*EVERYTHING).exit_code == 0
+    assert orthanc.count() == 6 * 3
 
 
 def test_watching_finds_what_arrives_and_outlives_the_server(
