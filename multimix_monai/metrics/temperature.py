@@ -60,8 +60,9 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
             as nothing about the labels, or the opposite.
 
     Source: Guo et al., ICML 2017, section 4.2.
-    Differs: the labels are drawn in from 0 and 1 by a case each (Platt, 1999, equation 1), or
-    labels that the logits separate perfectly, as in small sets, would ask for a temperature of 0.
+    Differs: where every logit is on the right side of 0, as in small sets, the likelihood asks
+    for a temperature of 0; there the labels are drawn in from 0 and 1 by a case each (Platt,
+    1999, equation 1).
     """
     z = np.asarray(logits, dtype=np.float64)
     _, y = checked(expit(z), labels)
@@ -71,7 +72,9 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
             f"{negatives} normal and {positives} pneumonia labels; a temperature can only be "
             "fitted where both occur: add cases of the other"
         )
-    targets = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    all_right = bool(((z > 0) == y).all())
+    drawn_in = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    targets = drawn_in if all_right else y
     best = minimize_scalar(
         lambda log_t: negative_log_likelihood(z * math.exp(-log_t), targets),
         bounds=(math.log(LOWEST), math.log(HIGHEST)),

@@ -59,6 +59,14 @@ def test_calibration_lowers_the_error_and_keeps_the_ranking() -> None:
     assert roc_auc_score(labels, before) == roc_auc_score(labels, after)
 
 
+def test_no_other_temperature_makes_the_labels_likelier() -> None:
+    logits, labels = simulated(2.0, n=300)
+    fitted = fit_temperature(logits, labels)
+    best = negative_log_likelihood(logits / fitted, labels)
+    for other in (0.5, 0.9, 0.99, 1.01, 1.1, 2):
+        assert negative_log_likelihood(logits / (fitted * other), labels) > best
+
+
 def test_separated_labels_give_a_finite_temperature() -> None:
     logits = np.array([-3.0] * 30 + [4.0] * 30)
     temperature = fit_temperature(logits, [0] * 30 + [1] * 30)
