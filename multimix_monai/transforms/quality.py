@@ -21,7 +21,6 @@ from multimix_monai.data.keys import Keys
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 MIN_PART = 0.002  # of the frame: smaller parts are crumbs
 NEAR = 0.03  # of the longest side: how far from the mask "near" reaches
-OPEN = float("inf")
 
 
 class Rule(NamedTuple):
@@ -32,6 +31,9 @@ class Rule(NamedTuple):
     reason: str
 
 
+# Of anatomy: the range of 84 reference masks (Montgomery), widened for children and disease. Of the
+# network: about the 99th percentile of the bundle's weights on training pictures. Other weights may
+# be surer or less sure: `python -m multimix_monai.experiments.quality` measures what to set.
 RULES: dict[str, Rule] = {
     "parts": Rule(1, 4, "two lungs, one part where they meet; gas in the abdomen may add some"),
     "thrown_away": Rule(None, 0.2, "what is not lung should not look like it"),
@@ -216,7 +218,7 @@ class MaskQualityd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """An item with `image` (1, S, S) and `pred`, lung probabilities (1, S, S)."""
         item = dict(data)
-        probs = torch.as_tensor(item[Keys.PRED])[0][frame(item[Keys.IMAGE])].numpy()
+        probs = torch.as_tensor(item[Keys.PRED])[0][frame(item[Keys.IMAGE])].cpu().numpy()
         measures = measure_mask(
             probs, threshold_prob=self.threshold_prob, keep_components=self.keep_components
         )
