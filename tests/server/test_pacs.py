@@ -66,7 +66,7 @@ def later() -> Iterator[Callable[[Callable[[], object]], None]]:
         assert not thread.is_alive()
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -322,5 +322,6 @@ def test_watching_finds_what_arrives_and_outlives_the_server(
     result = pacs(*EVERYTHING, *words)
     assert result.exit_code == 0, result.output
     assert "nothing is lost, again in 1 s" in result.stderr
-    assert row(result)["stored"] == 4 and row(result)["objects"] == 8
-    assert orthanc.count() == 12
+    # What was stored while its answer was lost is there at the next look.
+    assert row(result)["stored"] + row(result)["there"] == 4
+    assert orthanc.count() == 4 * 3
