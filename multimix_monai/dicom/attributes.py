@@ -6,11 +6,12 @@ asked for, so that every look at one may fail in its own way.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+_TOO_LARGE = 1e12  # NaN and infinity are not below it either
 
 
 def value(dataset: Dataset, keyword: str) -> Any:
@@ -31,13 +32,13 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
-    """Finite numbers; () where there are none, or where one of them is none."""
+    """Numbers of a size that can be meant; () where there are none, or one of them is not."""
     found = value(dataset, keyword)
     try:
         parsed = tuple(float(part) for part in (found if _is_list(found) else [found]))
     except (TypeError, ValueError, OverflowError):
         return ()
-    return parsed if all(map(math.isfinite, parsed)) else ()
+    return parsed if all(abs(number) < _TOO_LARGE for number in parsed) else ()
 
 
 def integer(dataset: Dataset, keyword: str) -> int | None:

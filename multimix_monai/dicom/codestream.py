@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 
 MAX_TILES = 4096  # of JPEG 2000; each costs the decoder kilobytes, whatever it holds
+END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000 alike
 _SEQUENTIAL = {0xC0, 0xC1, 0xC3, 0xF7}  # baseline, extended, lossless, JPEG-LS
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 

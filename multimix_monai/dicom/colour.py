@@ -43,7 +43,7 @@ def grey_plane(samples: Stored, *, bits: int) -> tuple[NDArray[np.float32], floa
     of_ybr = _spread(np.abs(second - half), np.abs(third - half), top)
     if min(of_rgb, of_ybr) > MAX_COLOURED:
         luma = _LUMA[0] * first + _LUMA[1] * second + _LUMA[2] * third
-        return luma / top, min(of_rgb, of_ybr), "luminance of a coloured picture"
+        return np.clip(luma / top, 0, 1), min(of_rgb, of_ybr), "luminance of a coloured picture"
     if of_rgb <= of_ybr:
         return first / top, of_rgb, "one of three equal channels"
     return first / top, of_ybr, "luminance channel, chroma neutral"

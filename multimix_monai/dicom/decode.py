@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from multimix_monai.data.images import ImageError
 from multimix_monai.dicom.attributes import value
-from multimix_monai.dicom.codestream import Codestream, jpeg2000_header, jpeg_header
+from multimix_monai.dicom.codestream import (
+    END_OF_IMAGE,
+    Codestream,
+    jpeg2000_header,
+    jpeg_header,
+)
 from multimix_monai.dicom.layout import Layout
 
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ _CODECS: dict[str, tuple[str, Callable[[bytes], Codestream]]] = {
     **dict.fromkeys(("80", "81"), ("jpegls", jpeg_header)),
     **dict.fromkeys(("90", "91", "201", "202", "203"), ("jpeg2k", jpeg2000_header)),
 }
-_ITEM, _END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+_ITEM = (0xFFFE, 0xE000)
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,11 @@ def fragments(data: bytes) -> bytes:
 
 
 def _compressed(frame: bytes, uid: str, layout: Layout) -> tuple[Stored, int]:
-    """A frame's values and how many bits of them count."""
+    """A frame's values and how many bits of them count.
+
+    A codestream without its end is refused here: libjpeg would fill what is missing with grey, and
+    CharLS would look for it for many seconds.
+    """
     if uid == _RLE:
         return run_lengths(frame, layout), layout.bits_stored
     known = _CODECS.get(uid.removeprefix(_JPEG)) if uid.startswith(_JPEG) else None
@@ -195,6 +204,8 @@ def _compressed(frame: bytes, uid: str, layout: Layout) -> tuple[Stored, int]:
         raise NotImplementedError(uid)
     codec, read_header = known
     header = read_header(frame)
+    if END_OF_IMAGE not in frame[-16:]:
+        raise EOFError("the codestream has no end")
     declared = (header.rows, header.columns, header.samples)
     if declared != (layout.rows, layout.columns, layout.samples):
         raise ValueError(

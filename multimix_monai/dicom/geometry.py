@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
+
+from multimix_monai.dicom.attributes import numbers, text
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -48,24 +49,16 @@ def patient_orientation(dataset: Dataset) -> tuple[str, str] | None:
 
     Source: PS3.3 C.7.6.1.1.1.
     """
-    value = dataset.get("PatientOrientation")
-    if value is None or isinstance(value, str) or len(value) != 2:
-        return None
-    row, column = (str(direction).strip().upper() for direction in value)
-    known = all(d and len(d) <= 3 and set(d) <= set("APRLHF") for d in (row, column))
-    return (row, column) if known else None
+    directions = text(dataset, "PatientOrientation").split("\\")
+    known = all(d and len(d) <= 3 and set(d) <= set("APRLHF") for d in directions)
+    return (directions[0], directions[1]) if known and len(directions) == 2 else None
 
 
 def _is_calibrated(dataset: Dataset) -> bool:
-    return str(dataset.get("PixelSpacingCalibrationType", "")) in ("GEOMETRY", "FIDUCIAL")
+    return text(dataset, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL")
 
 
 def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
-    """Two positive, finite numbers, else None."""
-    value = dataset.get(keyword)
-    try:
-        row_mm, column_mm = (float(v) for v in value)
-    except (TypeError, ValueError):
-        return None
-    good = all(math.isfinite(mm) and mm > 0 for mm in (row_mm, column_mm))
-    return (row_mm, column_mm) if good else None
+    """Two positive numbers, else None."""
+    found = numbers(dataset, keyword)
+    return (found[0], found[1]) if len(found) == 2 and min(found) > 0 else None

@@ -58,9 +58,9 @@ def grey_picture(
             f"{name}: its values cannot be told ({error}): export it again", "bad_attributes"
         ) from error
     before = [modality] if modality else []
-    sample = _through(before, content.ravel()[:: -(-content.size // _SAMPLE)].astype(np.float64))
-    chosen, ignored = voi_step(dataset, sample, little_endian=little_endian)
-    chain = [*before, chosen or range_step(content, before, bits=decoded.bits), *polarity(dataset)]
+    sample = content.ravel()[:: -(-content.size // _SAMPLE)].astype(np.float64)
+    chosen, ignored = voi_step(dataset, _through(before, sample), little_endian=little_endian)
+    chain = [*before, chosen or range_step(sample, before, bits=decoded.bits), *polarity(dataset)]
     picture = mapped(stored, chain)
     steps = [*ignored, *(step.name for step in chain)]
     if padded is not None:
@@ -128,13 +128,19 @@ def voi_step(
     return None, ignored
 
 
-def range_step(content: Stored, before: Sequence[Step], *, bits: int) -> Step:
+def range_step(sample: Values, before: Sequence[Step], *, bits: int) -> Step:
     """The range of the bits in use, after the steps before: what is shown without any window.
 
-    Bits Stored (0028,0101) often says 16 where the detector gives 12. So the bits count that the
-    picture needs, at least 8: it is scaled by powers of two only, never to its own extremes.
+    Bits Stored (0028,0101) often says 16 where the detector gives 12. So the bits count that all
+    but one pixel in a thousand need, at least 8: the scale goes by powers of two, never by the
+    picture's own extremes.
+
+    Args:
+        sample: some of the stored values, padding left out.
+        before: steps between these and the range.
+        bits: Bits Stored, or the precision of the codestream.
     """
-    low, high = int(content.min()), int(content.max())
+    low, high = (int(value) for value in np.percentile(sample, (0.1, 99.9)))
     used = max(min(8, bits), high.bit_length(), (-low - 1).bit_length() if low < 0 else 0)
     ends = (-(2**used) if low < 0 else 0, 2**used - 1)
     probe = np.rint(np.linspace(*ends, min(ends[1] - ends[0] + 1, _TABLE)))

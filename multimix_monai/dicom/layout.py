@@ -31,7 +31,7 @@ class Layout:
         bits_allocated: (0028,0100): 8, 16 or 32.
         bits_stored: (0028,0101), from 1 to bits_allocated.
         high_bit: (0028,0102); bits_stored - 1 in all but old files.
-        signed: Pixel Representation (0028,0103) is 1.
+        signed: Pixel Representation (0028,0103) is 1; colours never are.
         planar: Planar Configuration (0028,0006) is 1: planes follow each other.
     """
 
@@ -73,7 +73,7 @@ def layout_of(dataset: Dataset, name: str) -> Layout:
         bits_allocated=_number(dataset, "BitsAllocated"),
         bits_stored=stored,
         high_bit=stored - 1 if high_bit is None else high_bit,
-        signed=_number(dataset, "PixelRepresentation") == 1,
+        signed=samples == 1 and _number(dataset, "PixelRepresentation") == 1,
         planar=integer(dataset, "PlanarConfiguration") == 1,
     )
     _refuse_odd(layout, name)

@@ -124,6 +124,8 @@ def _inflated(stream: BinaryIO, name: str) -> BinaryIO:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     data = inflater.decompress(stream.read(), MAX_BYTES)
     _refuse_size(len(data) + len(inflater.unconsumed_tail), name)
+    if not inflater.eof:
+        raise ImageError(f"{name} ends too early: copy or export it again", "truncated")
     return BytesIO(plain + data)
 
 
