@@ -57,12 +57,17 @@ def wants_dicom(dicom: bool | None) -> bool:
     Raises:
         ImportError: they are wanted and a package is missing.
     """
-    missing = [name for name in DICOM_PACKAGES if find_spec(name) is None]
-    if dicom and missing:
+    if dicom and not can_write_dicom():
         raise ImportError(
-            f'results as DICOM need {" and ".join(missing)}: pip install "multimix-monai[dicom]"'
+            f"results as DICOM need {' and '.join(DICOM_PACKAGES)}: "
+            'pip install "multimix-monai[dicom]"'
         )
-    return not missing if dicom is None else dicom
+    return can_write_dicom() if dicom is None else dicom
+
+
+def can_write_dicom() -> bool:
+    """Whether the packages are there that results as DICOM need."""
+    return all(find_spec(name) is not None for name in DICOM_PACKAGES)
 
 
 def algorithm_of(settings: Mapping[str, Any]) -> Algorithm | None:

@@ -57,6 +57,7 @@ def predict_command(
     Exit code 0: all ok; 3: some were refused or failed, see results.csv; 2: wrong usage.
     """
     from multimix_monai.apps.bundle import parse_overrides
+    from multimix_monai.apps.inference import can_write_dicom
     from multimix_monai.data.inputs import find_cases
 
     try:
@@ -71,6 +72,8 @@ def predict_command(
         "num_workers": workers,
         "show_bar": show_bar,
     }
+    if dicom is None and not can_write_dicom() and any(map(may_be_dicom, cases)):
+        typer.echo('no results as DICOM: pip install "multimix-monai[dicom]"', err=True)
     settings: dict[str, Any] = {"dataset#data": cases, "output_dir": str(output)}
     settings |= {"force": force, "overwrite": overwrite}
     settings |= {name: value for name, value in given.items() if value is not None}
@@ -84,12 +87,19 @@ def predict_command(
         raise typer.Exit(SOME_WITHOUT_RESULT)
 
 
+def may_be_dicom(case: dict[str, Any]) -> bool:
+    """Whether a case, by its name, is none of the other formats."""
+    from multimix_monai.data.images import IMAGE_SUFFIXES
+
+    return not case["image"].lower().endswith(IMAGE_SUFFIXES)
+
+
 def run(settings: dict[str, Any]) -> ResultsTable:
     """Run inference.json with overrides of its keys; the table of its results."""
     from multimix_monai.apps.bundle import without_wrappers
 
     with without_wrappers():
-        parser = _parser(settings)
+        parser = parser_of(settings)
         parser.get_parsed_content("run")
         results: ResultsTable = parser.get_parsed_content("results")
     return results
@@ -104,11 +114,12 @@ def algorithm(settings: dict[str, Any]) -> Algorithm | None:
     from multimix_monai.apps.bundle import without_wrappers
 
     with without_wrappers():
-        found: Algorithm | None = _parser(settings).get_parsed_content("algorithm")
+        found: Algorithm | None = parser_of(settings).get_parsed_content("algorithm")
     return found
 
 
-def _parser(settings: dict[str, Any]) -> ConfigParser:
+def parser_of(settings: dict[str, Any]) -> ConfigParser:
+    """inference.json with overrides of its keys; its parts are made when they are asked for."""
     from monai.bundle import ConfigParser
 
     from multimix_monai.apps.bundle import config_files, own_bundle

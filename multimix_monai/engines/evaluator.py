@@ -128,17 +128,18 @@ class MultiMixEvaluator(SupervisedEvaluator):
         return self.state.output
 
     def _predicted(self, cases: list[dict]) -> list[dict]:
-        """Cases with their packed predictions and what the checks found."""
+        """As `ask`, one case after the other if together they fail."""
         if not cases:
             return []
         try:
-            return self._ask(cases)
+            return self.ask(cases)
         except Exception:
             if not self.keep_going:
                 raise
-            return [self._attempt(lambda one: self._ask([one])[0], case) for case in cases]
+            return [self._attempt(lambda one: self.ask([one])[0], case) for case in cases]
 
-    def _ask(self, cases: list[dict]) -> list[dict]:
+    def ask(self, cases: list[dict]) -> list[dict]:
+        """Cases with their packed predictions and what the checks found."""
         images = torch.stack([plain(case[Keys.IMAGE]) for case in cases]).to(self.state.device)
         predictions = self._predict(images)
         found = self._check(images, predictions)

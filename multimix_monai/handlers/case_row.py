@@ -14,6 +14,7 @@ from multimix_monai.engines.evaluator import ERROR
 from multimix_monai.engines.failure import CaseFailure, failure_of
 
 PROB_DIGITS = 6
+NOT_CHECKED = "frontal_not_checked"  # the check was fitted to other weights
 
 
 class Threshold(NamedTuple):
@@ -72,8 +73,13 @@ def _quality(case: dict[str, Any]) -> dict[str, Any]:
 
 def flags_of(case: dict[str, Any]) -> list[str]:
     """Codes of what a reader should know, with why a case was refused that was forced."""
-    reason = case.get(Keys.FRONTAL, {}).get("reason")
-    return [*case.get(Keys.FLAGS, []), *([f"forced:{reason}"] if reason else [])]
+    flags = list(case.get(Keys.FLAGS, []))
+    frontal = case.get(Keys.FRONTAL)
+    if frontal and frontal["reason"]:
+        flags.append(f"forced:{frontal['reason']}")
+    if frontal and frontal["score"] is None:
+        flags.append(NOT_CHECKED)
+    return flags
 
 
 def refusal_of(case: dict[str, Any]) -> dict[str, Any] | None:

@@ -89,7 +89,7 @@ class CaseWriter:
 
     def _write_batch(self, engine: Any) -> None:
         while engine.cases:  # handed over, so that memory is free as soon as a case is written
-            self.pending.append(self.threads.submit(self._outcome, engine.cases.pop(0)))
+            self.pending.append(self.threads.submit(self.outcome, engine.cases.pop(0)))
             engine.state.output = engine.state.batch = None
             self._collect(MAX_WAITING)
 
@@ -111,7 +111,7 @@ class CaseWriter:
         self.results.close()
         raise error
 
-    def _outcome(self, case: dict[str, Any]) -> dict[str, Any]:
+    def outcome(self, case: dict[str, Any]) -> dict[str, Any]:
         """The row of a case whose files are written.
 
         Raises:

@@ -189,7 +189,9 @@ def test_dicom_results_that_are_asked_for_need_their_packages(
     monkeypatch.setattr(inference, "find_spec", lambda name: None)
     result = predict(tiny_dataset / "dicom", "--output", tmp_path / "a", "--dicom")
     assert result.exit_code == 1 and "pip install" in result.stderr
-    assert predict(tiny_dataset / "dicom", "--output", tmp_path / "b").exit_code == 0
+    result = predict(tiny_dataset / "dicom", "--output", tmp_path / "b")
+    assert result.exit_code == 0 and result.stderr.startswith("no results as DICOM: pip install")
+    assert predict(tiny_dataset / "images", "--output", tmp_path / "c").stderr == ""
     assert list(tmp_path.rglob("*.dcm")) == []
 
 

@@ -71,7 +71,7 @@ def rows_of(folder: Path) -> tuple[list[dict], list[dict]]:
     return table, [json.loads(line) for line in (folder / "results.jsonl").open()]
 
 
-def finds(reason: str | None, score: float = 0.1) -> Callable[..., list[dict]]:
+def finds(reason: str | None, score: float | None = 0.1) -> Callable[..., list[dict]]:
     """A check of the picture that says the same of every image."""
     found = {"score": score, "reason": reason, "message": "the file shows a hip"}
 
@@ -121,7 +121,7 @@ def test_what_waits_to_be_written_is_bounded(
 ) -> None:
     drawn, alive, most = case_writer.draw, [0], [0]
     lock = threading.Lock()
-    outcome = CaseWriter._outcome
+    outcome = CaseWriter.outcome
     submit = case_writer.ThreadPoolExecutor.submit
 
     def counted_submit(pool: Any, *args: Any) -> Any:
@@ -139,7 +139,7 @@ def test_what_waits_to_be_written_is_bounded(
                 alive[0] -= 1
 
     monkeypatch.setattr(case_writer.ThreadPoolExecutor, "submit", counted_submit)
-    monkeypatch.setattr(CaseWriter, "_outcome", counted_outcome)
+    monkeypatch.setattr(CaseWriter, "outcome", counted_outcome)
     predict(*(image(tmp_path / f"{n}.png") for n in range(20)), batch_size=10)
     assert drawn is case_writer.draw and 2 <= most[0] <= MAX_WAITING + 1
 
@@ -265,6 +265,12 @@ def test_what_is_forced_is_scored_and_says_so(predict: Predict, tmp_path: Path) 
     assert "--force" in row["message"] and "rotated_90" in row["message"]
     (row,) = predict(path, checks=[finds(None, 0.9)], force=True)
     assert (row["flags"], row["message"], row["frontal_score"]) == ("", None, 0.9)
+
+
+def test_a_picture_that_could_not_be_checked_is_flagged(predict: Predict, tmp_path: Path) -> None:
+    (row,) = predict(image(tmp_path / "a.png"), checks=[finds(None, None)])
+    assert row["status"] == "ok" and row["frontal_score"] is None
+    assert row["flags"] == "frontal_not_checked"
 
 
 def test_the_quality_of_a_mask_is_pass_or_review_with_the_rules(
