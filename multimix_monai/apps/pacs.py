@@ -23,7 +23,16 @@ USER, PASSWORD, TOKEN = (f"MULTIMIX_PACS_{name}" for name in ("USER", "PASSWORD"
 MODALITIES = ("DX", "CR")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DATES = ["%Y-%m-%d", "%Y%m%d"]
-_COLUMNS = ("studies", "stored", "there", "kept", "refused", "failed", "unread", "objects")
+_COLUMNS = {  # what is counted: how the summary calls it
+    "studies": "studies",
+    "unread": "unread",
+    "stored": "images stored",
+    "there": "already there",
+    "kept": "kept",
+    "refused": "refused",
+    "failed": "failed",
+    "objects": "objects stored",
+}
 
 
 def pacs_command(
@@ -96,7 +105,6 @@ def pacs_command(
     Exit code 0: all have a result; 3: some were refused or failed; 2: wrong usage; 1: the server
     cannot be reached, or refuses the login.
     """
-    from multimix_monai.apps.bundle import parse_overrides
     from multimix_monai.apps.pacs_images import Work
     from multimix_monai.apps.pacs_ledger import Ledger, digest
     from multimix_monai.apps.pacs_run import Query, count
@@ -113,17 +121,18 @@ def pacs_command(
         since_yesterday=watch and first is None,
     )
     _check_usage(query, watch=watch, dry_run=dry_run, keep=no_store, output=output)
-    given = {
-        "ckpt_path": weights and str(weights),
-        "calibration_path": calibration and str(calibration),
-        "threshold_prob": threshold,
-    }
-    settings: dict[str, Any] = {"dicom": True, "force": force, "show_bar": False}
-    settings |= {name: value for name, value in given.items() if value is not None}
-    settings |= parse_overrides(overrides or [])
+    settings = _settings(
+        {
+            "ckpt_path": weights and str(weights),
+            "calibration_path": calibration and str(calibration),
+            "threshold_prob": threshold,
+            "force": force,
+        },
+        overrides or [],
+    )
     judged_by = algorithm(settings)
     if judged_by is None:
-        raise typer.BadParameter("a PACS takes results as DICOM only: leave out --set dicom=false")
+        raise typer.BadParameter("a PACS takes results as DICOM only: leave out --set dicom")
     server = DicomWeb(
         url,
         auth=login(url, user),
@@ -144,6 +153,14 @@ def pacs_command(
         typer.echo(count(work, query))
     else:
         _run(work, query, watch=(every, settle) if watch else None)
+
+
+def _settings(given: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Those of `predict` that were given, with results as DICOM and no bar for each batch."""
+    from multimix_monai.apps.bundle import parse_overrides
+
+    named = {name: value for name, value in given.items() if value is not None}
+    return {"dicom": True, "show_bar": False, **named, **parse_overrides(overrides)}
 
 
 def login(url: str, user: str | None) -> tuple[str, str] | Bearer | None:
@@ -210,7 +227,7 @@ def _show_summary(ledger: Ledger) -> None:
     from rich.table import Table
 
     counts = ledger.counts()
-    table = Table(*_COLUMNS)
+    table = Table(*_COLUMNS.values())
     table.add_row(*(str(counts[column]) for column in _COLUMNS))
     console = Console()
     console.print(table)

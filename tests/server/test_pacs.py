@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from multimix_monai.apps import cli, pacs_images
+from multimix_monai.apps import pacs as pacs_app
 from multimix_monai.dicom.web import DicomWeb
 
 pytestmark = pytest.mark.server
@@ -40,11 +41,9 @@ EVERYTHING = ("--from", "2000-01-01")
 
 def row(result: Any) -> dict[str, int]:
     """The summary's numbers."""
-    lines = [[cell.strip() for cell in line.split("│")] for line in result.stdout.splitlines()]
-    head = next(line for line in result.stdout.splitlines() if line.startswith("┃"))
-    names = [cell.strip() for cell in head.split("┃")][1:-1]
-    numbers = next(cells for cells in lines if len(cells) > 2)[1:-1]
-    return dict(zip(names, map(int, numbers), strict=True))
+    numbers = next(line for line in result.stdout.splitlines() if line.startswith("│"))
+    cells = [int(cell) for cell in numbers.split("│")[1:-1]]
+    return dict(zip(pacs_app._COLUMNS, cells, strict=True))
 
 
 def uid_of(path: Path) -> str:
