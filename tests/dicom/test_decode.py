@@ -121,6 +121,8 @@ COMPRESSED = [
 
 @pytest.mark.parametrize("name", COMPRESSED)
 def test_pydicoms_own_files_are_decoded_as_pydicom_does(name: str) -> None:
+    if not (FOLDER / f"{name}.dcm").is_file():
+        pytest.skip("this version of pydicom has no such file")
     dataset = pydicom.dcmread(FOLDER / f"{name}.dcm")
     values = decode(dataset, layout_of(dataset, name), name).values
     if hasattr(dataset, "pixel_array_options"):

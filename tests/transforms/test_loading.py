@@ -7,7 +7,8 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from multimix_monai.data import ImageError, Radiograph
-from multimix_monai.transforms import LoadCased, loading
+from multimix_monai.data.images import Objection
+from multimix_monai.transforms import LoadCased, loading, preprocessing
 
 
 def _png(path: Path, pixels: np.ndarray) -> Path:
@@ -99,12 +100,48 @@ def test_other_keys_and_a_missing_image_are_refused() -> None:
         LoadCased()({"mask": "m.png"})
 
 
-def test_spacing_is_there_only_where_the_file_tells_it(
-    gradient: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def read_as(monkeypatch: pytest.MonkeyPatch):
+    """Makes every path a radiograph with the given attributes."""
+
+    def read(**attributes) -> None:
+        radiograph = Radiograph(np.eye(4, dtype=np.float32), **attributes)
+        monkeypatch.setattr(loading, "read_radiograph", lambda path: radiograph)
+
+    return read
+
+
+def test_spacing_is_there_only_where_the_file_tells_it(gradient: Path, read_as) -> None:
     assert "spacing_mm" not in LoadCased()({"image": gradient})
-    radiograph = Radiograph(np.eye(4, dtype=np.float32), (0.2, 0.3), steps=("inverted", "v / 4095"))
-    monkeypatch.setattr(loading, "read_radiograph", lambda path: radiograph)
+    read_as(spacing_mm=(0.2, 0.3), spacing_source="ImagerPixelSpacing, at the detector")
     item = LoadCased()({"image": gradient})
     assert item["spacing_mm"] == (0.2, 0.3)
-    assert item["image"].meta["steps"] == "inverted; v / 4095"
+    assert item["image"].meta["spacing_source"] == "ImagerPixelSpacing, at the detector"
+
+
+def test_meta_says_how_the_image_came_about_and_lies(gradient: Path, read_as) -> None:
+    plain = LoadCased()({"image": gradient})["image"].meta
+    assert (plain["orientation"], plain["spacing_source"]) == ("", "unknown")
+    read_as(steps=("inverted", "v / 4095"), orientation=("R", "F"))
+    meta = LoadCased()({"image": gradient})["image"].meta
+    assert (meta["steps"], meta["orientation"]) == ("inverted; v / 4095", "R\\F")
+
+
+def test_flags_are_always_a_list(gradient: Path, read_as) -> None:
+    assert LoadCased()({"image": gradient})["flags"] == []
+    assert LoadCased()({"image": np.eye(4)})["flags"] == []
+    read_as(flags=("burned_in_annotation",))
+    assert LoadCased()({"image": gradient})["flags"] == ["burned_in_annotation"]
+
+
+def test_what_is_objected_to_is_refused_unless_forced(gradient: Path, read_as) -> None:
+    against = (Objection("view", "a.dcm is lateral"), Objection("colour", "a.dcm is coloured"))
+    read_as(objections=against, flags=("for_processing",))
+    with pytest.raises(ImageError, match=r"a\.dcm is lateral") as error:
+        LoadCased()({"image": gradient})
+    assert error.value.reason == "view"
+    for chain in (LoadCased(force=True), preprocessing(image_size=32, force=True)):
+        flags = chain({"image": gradient})["flags"]
+        assert flags == ["for_processing", "forced:view", "forced:colour"]
+    with pytest.raises(ImageError, match="lateral"):
+        preprocessing(image_size=32)({"image": gradient})
