@@ -43,6 +43,7 @@ COLUMNS = (
     "sc_saliency",
 )
 KEPT = ("ok", "refused")  # what failed is tried again
+MENDED_OUTSIDE = ("no_decoder", "locked")  # refused, but the file need not change to be read
 STAMP = "stamp"  # of the file that was read, in results.jsonl only
 CSV, JSONL, RUN, LOCK = "results.csv", "results.jsonl", "run.json", ".lock"
 
@@ -104,11 +105,10 @@ class ResultsTable:
             rows[row["input"]] = (place, {key: row.get(key) for key in ("status", "reason", STAMP)})
         inputs = set(self.inputs)
         for name, (place, row) in rows.items():
-            is_ours = name in inputs
-            if is_ours and (row["status"] not in KEPT or row[STAMP] != stamp_of(name)):
-                continue
-            self.places[name] = place
-            if is_ours:
+            if name not in inputs:
+                self.places[name] = place
+            elif _is_final(row) and row[STAMP] == stamp_of(name):
+                self.places[name] = place
                 self.counts[row["status"], row["reason"]] += 1
 
     def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -198,6 +198,10 @@ class ResultsTable:
             for name in self.inputs
             if name in found
         ]
+
+
+def _is_final(row: Mapping[str, Any]) -> bool:
+    return row["status"] in KEPT and row["reason"] not in MENDED_OUTSIDE
 
 
 def stamp_of(name: str) -> str | None:

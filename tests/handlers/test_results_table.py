@@ -118,6 +118,15 @@ def test_a_file_that_was_exported_again_is_judged_again(tmp_path: Path) -> None:
     assert table(tmp_path, "a", "b").todo == [0, 1]
 
 
+def test_what_an_installed_decoder_may_mend_is_tried_again(tmp_path: Path) -> None:
+    results = table(tmp_path, "a", "b")
+    results.begin()
+    for name, reason in zip(results.inputs, ("no_decoder", "lateral"), strict=True):
+        results.add({"input": name, "status": "refused", "reason": reason})
+    results.end()
+    assert table(tmp_path, "a", "b").todo == [0]
+
+
 def test_a_file_that_was_missing_is_judged_when_it_is_there(tmp_path: Path) -> None:
     cases = [{"image": str(tmp_path / "late")}]
     fill(ResultsTable(tmp_path / "out", cases), "r")
