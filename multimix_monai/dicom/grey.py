@@ -158,12 +158,12 @@ def polarity(dataset: Dataset) -> list[Step]:
 
 def mapped(stored: Stored, chain: Sequence[Step]) -> NDArray[np.float32]:
     """Each pixel through the chain; one table for all values, or rows by rows if they are many."""
-    low, high = int(stored.min()), int(stored.max())
+    low, high = min(0, int(stored.min())), int(stored.max())
     if high - low >= _TABLE:
         blocks = np.array_split(stored, min(64, len(stored)))
         return np.vstack([_through(chain, b.astype(np.float64)).astype(np.float32) for b in blocks])
     table = _through(chain, np.arange(low, high + 1, dtype=np.float64)).astype(np.float32)
-    return table[np.subtract(stored, low, dtype=np.int32)]
+    return table[np.subtract(stored, low, dtype=np.int32) if low else stored]
 
 
 def _voi_lut(dataset: Dataset, *, little_endian: bool) -> Step | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from multimix_monai.data.images import ImageError
 from multimix_monai.dicom.decode import Decoded
@@ -85,6 +86,7 @@ def test_the_range_moves_with_the_rescale() -> None:
         ({"WindowCenter": "2000", "WindowWidth": "1e11"}, "window 2000/1e+11 ignored (leaves"),
         ({"WindowCenter": "2000", "WindowWidth": "0"}, "window ignored (width 0 is too small)"),
         ({"WindowCenter": "2000"}, "window ignored (center or width is not a number)"),
+        ({"VOILUTSequence": Sequence([Dataset()])}, "VOI LUT ignored (LUTDescriptor has 0 values)"),
     ],
 )
 def test_a_window_that_shows_nothing_is_ignored_and_says_so(attributes, step) -> None:
