@@ -29,6 +29,7 @@ SYNTAXES = {
     "1.2.840.10008.1.2.4.81": "JPEG-LS Near-lossless",
     "1.2.840.10008.1.2.4.90": "JPEG 2000 Lossless",
     "1.2.840.10008.1.2.4.91": "JPEG 2000",
+    "1.2.840.10008.1.2.4.201": "High-Throughput JPEG 2000 Lossless",
     "1.2.840.10008.1.2.5": "RLE Lossless",
 }
 
@@ -116,21 +117,12 @@ def device_checks() -> list[Check]:
 
 
 def decodable(syntax: str) -> bool:
-    """Whether pydicom finds a decoder for the pixels of a transfer syntax. Takes 2.4 and 3."""
-    from pydicom.uid import UID
+    """Whether the pixels of a transfer syntax can be decoded here; ImportError without pydicom."""
+    import pydicom  # noqa: F401
 
-    uid = UID(syntax)
-    try:
-        from pydicom.pixels import get_decoder
-    except ImportError:  # pydicom 2
-        from pydicom import config
+    from multimix_monai.dicom.decode import can_decode
 
-        handlers = config.pixel_data_handlers
-        return any(h.is_available() and h.supports_transfer_syntax(uid) for h in handlers)
-    try:
-        return bool(get_decoder(uid).is_available)
-    except NotImplementedError:
-        return False
+    return can_decode(syntax)
 
 
 def dicom_checks() -> list[Check]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ _CODECS: dict[str, tuple[str, Callable[[bytes], Codestream]]] = {
     **dict.fromkeys(("80", "81"), ("jpegls", jpeg_header)),
     **dict.fromkeys(("90", "91", "201", "202", "203"), ("jpeg2k", jpeg2000_header)),
 }
-_ITEM = (0xFFFE, 0xE000)
+_ITEM_TAG = b"\xfe\xff\x00\xe0"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,12 @@ def decode(dataset: FileDataset, layout: Layout, name: str) -> Decoded:
     return Decoded(values, bits, f"decoded ({syntax})")
 
 
+def can_decode(uid: str) -> bool:
+    """Whether a transfer syntax is known and its decoder installed."""
+    known = uid == _RLE or (uid.startswith(_JPEG) and uid.removeprefix(_JPEG) in _CODECS)
+    return uid in _NATIVE or (known and find_spec("imagecodecs") is not None)
+
+
 def transfer_syntax(dataset: FileDataset) -> tuple[str, str]:
     """Transfer Syntax UID (0002,0010), or what the data set was found to be, and its name."""
     from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
@@ -128,6 +135,7 @@ def native(data: bytes, layout: Layout, *, order: str, swapped: bool) -> Stored:
 
     Raises:
         EOFError: fewer bytes than rows, columns and bits need.
+        ValueError: they are compressed.
 
     Source: PS3.5 sections 8.1.1, 8.2 and annexes A.1 to A.3, PS3.3 C.7.6.3.1.2 and C.7.6.3.1.3.
     """
@@ -136,6 +144,8 @@ def native(data: bytes, layout: Layout, *, order: str, swapped: bool) -> Stored:
     if swapped and layout.bits_allocated == 8:
         data = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes()
     dtype = np.dtype(f"{order}u{layout.bits_allocated // 8}")
+    if len(data) < size * dtype.itemsize and data[:4] == _ITEM_TAG:
+        raise ValueError("compressed, but Transfer Syntax UID (0002,0010) is absent or denies it")
     if len(data) < size * dtype.itemsize:
         raise EOFError(f"{len(data)} of {size * dtype.itemsize} bytes are there")
     words = np.frombuffer(data, dtype, size).astype(dtype.newbyteorder("="), copy=False)
@@ -181,8 +191,8 @@ def fragments(data: bytes) -> bytes:
     """
     found, at = [], 0
     while at + 8 <= len(data):
-        group, element, length = struct.unpack_from("<HHI", data, at)
-        if (group, element) != _ITEM:
+        tag, length = struct.unpack_from("<4sI", data, at)
+        if tag != _ITEM_TAG:
             break
         found.append(data[at + 8 : at + 8 + length])
         at += 8 + length

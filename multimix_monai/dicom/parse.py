@@ -17,7 +17,8 @@ from multimix_monai.data.sniff import HEAD_BYTES, starts_like_dicom
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
-MAX_BYTES = 512 * 2**20  # several times the largest radiograph, uncompressed
+MAX_BYTES = 256 * 2**20  # more than the largest radiograph, uncompressed
+MAX_READS = 500_000  # of pydicom, three an element: a radiograph has hundreds of elements
 NOT_DICOM = "{} is not a readable DICOM file: export it again"
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_BYTES = 2**16  # more than any file meta information
@@ -89,7 +90,8 @@ def _read(stream: BinaryIO, name: str, *, stop_before_pixels: bool) -> FileDatas
     try:
         stream.seek(0)
         plain = _inflated(stream, name)
-        dataset = pydicom.dcmread(plain, stop_before_pixels=stop_before_pixels, force=True)
+        counted = CountedReads(plain)
+        dataset = pydicom.dcmread(counted, stop_before_pixels=stop_before_pixels, force=True)
         if plain is not stream:
             dataset.file_meta.TransferSyntaxUID = UID(DEFLATED.decode())
         return dataset
@@ -97,6 +99,25 @@ def _read(stream: BinaryIO, name: str, *, stop_before_pixels: bool) -> FileDatas
         raise
     except Exception as error:  # pydicom raises many kinds on broken files
         raise ImageError(NOT_DICOM.format(name), "not_dicom") from error
+
+
+class CountedReads:
+    """A stream that can be read MAX_READS times: a file of millions of elements has no end.
+
+    Raises:
+        ValueError: on the read after those.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.seek, self.tell, self._read = stream.seek, stream.tell, stream.read
+        self.left = MAX_READS
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any stream."""
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"more than {MAX_READS} reads")
+        return self._read(size)
 
 
 def _inflated(stream: BinaryIO, name: str) -> BinaryIO:

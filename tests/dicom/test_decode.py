@@ -150,3 +150,8 @@ def test_a_codestream_without_its_end_is_truncated(syntax: str) -> None:
     with pytest.raises(ImageError, match="the codestream has no end") as error:
         decode(dataset, layout(16, 16), "a")
     assert error.value.reason == "truncated"
+
+
+def test_compressed_pixels_without_a_transfer_syntax_are_named() -> None:
+    with pytest.raises(ValueError, match=r"compressed, but Transfer Syntax UID \(0002,0010\)"):
+        native(b"\xfe\xff\x00\xe0" + bytes(8), layout(20, 30), order="<", swapped=False)

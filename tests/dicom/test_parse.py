@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import struct
+import time
 import tracemalloc
 import warnings
 import zlib
@@ -141,3 +143,22 @@ def test_warnings_are_as_before_afterwards(radiograph_file: Callable[..., Path])
     before = list(warnings.filters)
     read_dicom(radiograph_file())
     assert list(warnings.filters) == before
+
+
+def test_millions_of_elements_are_no_radiograph(
+    deflated: Callable[[bytes | None], bytes],
+) -> None:
+    """Zeros are elements without a value, to pydicom; 30 MiB of them take it half a minute."""
+    started = time.monotonic()
+    with pytest.raises(ImageError, match="not a readable DICOM file"):
+        read_dicom(BytesIO(deflated(bytes(30 * 2**20))), name="a.dcm")
+    assert time.monotonic() - started < 20
+
+
+def test_sequences_in_sequences_without_end_are_refused() -> None:
+    def tag(group: int, element: int) -> bytes:
+        return struct.pack("<HHI", group, element, 0xFFFFFFFF)
+
+    nested = (tag(0x0008, 0x1140) + tag(0xFFFE, 0xE000)) * 5000
+    with pytest.raises(ImageError, match=r"a\.dcm"):
+        read_dicom(BytesIO(b"\x08\0\x16\0\x04\0\0\x001.2\0" + nested), name="a.dcm")
