@@ -20,7 +20,9 @@ MAX_COLOURED = 0.005  # of the pixels: a coloured letter or logo passes, a Doppl
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def grey_plane(samples: Stored, *, bits: int) -> tuple[NDArray[np.float32], float, str]:
+def grey_plane(
+    samples: Stored, *, bits: int, luminance_first: bool = False
+) -> tuple[NDArray[np.float32], float, str]:
     """One plane of RGB, YBR_FULL, YBR_ICT or YBR_RCT samples.
 
     A grey picture has three equal channels in RGB, and neutral chroma (half of the range) in YBR:
@@ -30,6 +32,7 @@ def grey_plane(samples: Stored, *, bits: int) -> tuple[NDArray[np.float32], floa
     Args:
         samples: (H, W, 3), each in [0, 2**bits).
         bits: of a sample.
+        luminance_first: the samples of a coloured picture are YBR, not RGB.
 
     Returns:
         Plane in [0, 1] (H, W), the share of pixels that are coloured, and what was done. A truly
@@ -42,7 +45,7 @@ def grey_plane(samples: Stored, *, bits: int) -> tuple[NDArray[np.float32], floa
     of_rgb = _spread(np.abs(first - second), np.abs(first - third), top)
     of_ybr = _spread(np.abs(second - half), np.abs(third - half), top)
     if min(of_rgb, of_ybr) > MAX_COLOURED:
-        luma = _LUMA[0] * first + _LUMA[1] * second + _LUMA[2] * third
+        luma = first if luminance_first else np.tensordot(samples, _LUMA, 1).astype(np.float32)
         return np.clip(luma / top, 0, 1), min(of_rgb, of_ybr), "luminance of a coloured picture"
     if of_rgb <= of_ybr:
         return first / top, of_rgb, "one of three equal channels"

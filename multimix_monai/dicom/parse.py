@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
 MAX_BYTES = 256 * 2**20  # more than the largest radiograph, uncompressed
-MAX_READS = 500_000  # of pydicom, three an element: a radiograph has hundreds of elements
+MAX_READS = 200_000  # of pydicom, three an element: a radiograph has hundreds of elements
 NOT_DICOM = "{} is not a readable DICOM file: export it again"
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_BYTES = 2**16  # more than any file meta information

@@ -73,7 +73,8 @@ def _picture(
         samples, bits = decoded.values, decoded.bits
         if layout.photometric == PALETTE:
             samples, bits = palette(samples, dataset, name)
-        pixels, coloured, step = grey_plane(samples, bits=bits)
+        ybr = layout.photometric in ("YBR_FULL", "YBR_FULL_422")
+        pixels, coloured, step = grey_plane(samples, bits=bits, luminance_first=ybr)
         steps = (f"{layout.photometric}: {step}",)
         against = _coloured(coloured, name)
     if pixels.min() == pixels.max():

@@ -33,6 +33,8 @@ def test_a_coloured_picture_becomes_its_luminance_and_says_so() -> None:
     plane, coloured, said = grey_plane(samples, bits=8)
     assert coloured > 0.5 and said == "luminance of a coloured picture"
     np.testing.assert_allclose(plane, samples @ [0.299, 0.587, 0.114] / 255, atol=1e-6)
+    plane, coloured, _ = grey_plane(samples, bits=8, luminance_first=True)
+    assert coloured > 0.5 and np.array_equal(plane, samples[..., 0] / np.float32(255))
 
 
 def table(entries: np.ndarray, *, first: int = 0, bits: int = 8) -> Dataset:

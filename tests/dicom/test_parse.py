@@ -149,10 +149,10 @@ def test_millions_of_elements_are_no_radiograph(
     deflated: Callable[[bytes | None], bytes],
 ) -> None:
     """Zeros are elements without a value, to pydicom; 30 MiB of them take it half a minute."""
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ImageError, match="not a readable DICOM file"):
         read_dicom(BytesIO(deflated(bytes(30 * 2**20))), name="a.dcm")
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_sequences_in_sequences_without_end_are_refused() -> None:

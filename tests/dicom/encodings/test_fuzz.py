@@ -116,6 +116,7 @@ MUTATIONS = (
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # pydicom on what `edited` writes
 def test_every_broken_file_is_read_or_refused_with_a_reason(tiny_encodings) -> None:
     """Seeded, so that a failure can be repeated: its number and encoding are in the message."""
     rng = np.random.default_rng(0)
@@ -125,9 +126,9 @@ def test_every_broken_file_is_read_or_refused_with_a_reason(tiny_encodings) -> N
     for number in range(FILES):
         name, encoding = seeds[number % len(seeds)]
         file = (edited if number % 4 == 0 else broken)(encoding.file, rng)
-        started = time.monotonic()
+        started = time.process_time()
         outcomes[outcome(file, f"{number} of {name}")] += 1
-        assert time.monotonic() - started < SECONDS_A_FILE, f"{number} of {name}"
+        assert time.process_time() - started < SECONDS_A_FILE, f"{number} of {name}"
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < MIB_IN_ALL
     assert outcomes["read"] > FILES / 10 and len(outcomes) > 5, outcomes
