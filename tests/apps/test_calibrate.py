@@ -12,7 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from multimix_monai.apps import cli
-from multimix_monai.apps.calibrate import fit, refuse_few, run_network, table
+from multimix_monai.apps.calibrate import fit, refuse_few, run_network
+from multimix_monai.apps.calibration_table import table
 from multimix_monai.data.calibration import load_calibration, read_calibration, weights_digest
 from multimix_monai.data.datalist import build_datalist, write_datalist
 from multimix_monai.data.readers import read_folder
