@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself. Another interpreter: make test PYTHON=/path/to/python3.12
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench clean
+.PHONY: help demo test test-server lint check bench clean
 .DELETE_ON_ERROR:
 
 SUPPORTED = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
@@ -14,13 +14,17 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## draw radiographs, train, evaluate and predict, in a few minutes, into demo/
 	$(BIN)/python -m multimix_monai.apps.demo
 
 test: $(READY) ## run all tests but those that need a GPU or a server
 	$(PYTEST) -n $(WORKERS) -m "not gpu and not server" --ignore=tests/benchmarks --durations=15
+
+test-server: $(READY) ## install a PACS from Debian's packages and run the tests that need one
+	bash tests/server/install_orthanc.sh
+	$(PYTEST) -m server --durations=5
 
 lint: $(READY) ## check the format, the style and the types
 	$(BIN)/ruff format --check .
