@@ -65,7 +65,7 @@ def later() -> Iterator[Callable[[Callable[[], object]], None]]:
         assert not thread.is_alive()
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -309,7 +309,7 @@ def test_watching_finds_what_arrives_and_outlives_the_server(
             orthanc.put(*paths[1:2])
             wait_for(lambda: orthanc.count() == 6)
             orthanc.kill()
-            time.sleep(1.5)
+            time.sleep(4)  # several looks
             orthanc.start()
             orthanc.put(*paths[2:])
             wait_for(lambda: orthanc.count() == 12)
