@@ -18,7 +18,7 @@ BUNDLE = Path(__file__).resolve().parents[3] / "bundle"
 TOP = 4095
 # Of the same picture in the same 12 bits nothing may change; of one in 8 bits or from a lossy
 # codec only what half a grey level or the codec's error do.
-PROB_TOLERANCE, DICE = {True: 1e-4, False: 0.03}, {True: 0.9999, False: 0.98}
+PROB_TOLERANCE, DICE = {True: 1e-6, False: 0.005}, {True: 1.0, False: 0.995}
 
 
 @pytest.fixture(scope="module")
