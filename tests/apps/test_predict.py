@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import monai.bundle
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 
 from multimix_monai.apps import cli, inference
 from multimix_monai.apps.bundle import config_files
+from multimix_monai.data.calibration import Calibration, weights_digest, write_calibration
 
 
 @pytest.fixture
@@ -175,6 +177,33 @@ def test_results_of_other_settings_are_neither_mixed_nor_lost(
     assert [row["threshold_source"] for row in table(tmp_path)] == ["given"] * 2
 
 
+def test_a_calibration_is_used_with_the_weights_that_it_belongs_to(
+    predict: Callable, fresh_weights: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "calibration.json"
+    calibration = Calibration(
+        temperature=0.25,
+        threshold_prob=0.3,
+        criterion="Youden's index",
+        chosen_on="ten cases of ours",
+        cases=10,
+        weights_sha256=weights_digest(fresh_weights),
+        image_size=64,
+    )
+    write_calibration(calibration, path)
+    given = (tiny_dataset / "dicom", "--no-dicom", "--calibration", path, "--output")
+    assert predict(*given, tmp_path / "a").exit_code == 0
+    for row in table(tmp_path / "a"):
+        raw, prob = (float(row[f"pneumonia_probability{end}"]) for end in ("_raw", ""))
+        odds = (raw / (1 - raw)) ** 4
+        assert prob == pytest.approx(odds / (1 + odds), abs=1e-4) and prob != raw
+        assert row["threshold"] == "0.3" and row["pneumonia_label"] == str(int(prob >= 0.3))
+        assert row["threshold_source"] == "Youden's index on ten cases of ours"
+    write_calibration(replace(calibration, weights_sha256="0" * 64), path)
+    result = predict(*given, tmp_path / "b")
+    assert result.exit_code == 1 and "is for weights 000000000000" in result.stderr
+
+
 def test_dicom_results_can_be_left_out(
     predict: Callable, tiny_dataset: Path, tmp_path: Path
 ) -> None:
@@ -200,6 +229,18 @@ def test_a_bar_shows_the_rate_and_the_time_left(
 ) -> None:
     result = predict(tiny_dataset / "images", "--output", tmp_path, "--show-bar")
     assert "12/12" in result.stderr and "image" in result.stderr and "<" in result.stderr
+
+
+def test_an_interruption_says_how_to_go_on(
+    predict: Callable, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inference.MultiMixEvaluator, "ask", interrupt)
+    result = predict(tiny_dataset / "images", "--output", tmp_path)
+    assert result.exit_code == 130
+    assert "interrupted: run the same command again to go on" in result.stderr
 
 
 def lines_of(output: Path) -> list[bytes]:
