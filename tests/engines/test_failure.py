@@ -55,9 +55,12 @@ def test_a_failure_does_not_hold_on_to_pixels() -> None:
 
 
 def test_libraries_neither_warn_nor_log_while_it_lasts(
-    caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+    caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logger = logging.getLogger("pydicom")
+    monkeypatch.setattr(logger, "disabled", False)  # as MONAI's logging.conf leaves it
     with quiet_libraries():
         warnings.warn("Invalid value: DOE^JOHN", stacklevel=1)
         logger.warning("Invalid value: DOE^JOHN")
