@@ -1,14 +1,15 @@
 """Engines: how likely it is that a picture, as seen from its lungs, is a frontal chest radiograph.
 
-A small model that can be read: a view is the mean frontal chest plus a few modes, ways in which
-chests differ, plus what is left, which is how unlike any chest it is. Each of these and of the
-measures, and its square, votes for each class.
+A view is the mean frontal chest, plus a few modes, ways in which chests differ, plus what is left,
+which is how unlike any chest it is. By these numbers and the measures, each in standard deviations
+from frontal chests, a picture is compared with examples of what is a chest and what is none. What
+is none gets its reason from a logistic regression on the same numbers and their squares.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,33 @@ from torch import Tensor
 
 FRONTAL = "frontal"
 NOT_CHEST = "not_frontal_chest"
-CLASSES = (FRONTAL, "rotated_90", "rotated_180", "rotated_270", "inverted", NOT_CHEST)
-_FURTHEST = 8.0  # standard deviations; beyond, further makes no difference
+REASONS = ("rotated_90", "rotated_180", "rotated_270", "inverted", NOT_CHEST)
+FURTHEST = 6.0  # standard deviations; beyond, further makes no difference
+REMEDY = "fit it with `python -m multimix_monai.experiments.frontal_check fit`"
 
 
 @dataclass(frozen=True)
 class FrontalModel:
-    """A multinomial logistic regression on named numbers; plain lists, as the JSON has them.
+    """A support vector machine for frontal or not, a logistic regression for the reason.
+
+    Plain lists, as the JSON has them; N = M + 2 + measures is the number of numbers.
 
     Attributes:
         image_size: side of the network's input that it was fitted at.
         weights_sha256: of the file of the network's weights that it was fitted to.
-        threshold_prob: of FRONTAL; a picture at or above it is one.
+        threshold_prob: a picture whose probability is at or above it is a frontal chest.
         measures: names of the measures, in order; see `transforms.lung_view.lung_measures`.
         view_mean: (V,), mean view of frontal chests, see `transforms.lung_view.lung_views`.
         modes: (M, V), orthonormal.
-        centre: (M + 2 + measures,), mean of each number among frontal chests.
-        spread: alike, standard deviation.
-        vote: (classes, 2 (M + 2 + measures)), of each number and of its square.
-        bias: (classes,).
+        centre: (N,), mean of each number among frontal chests.
+        spread: (N,), standard deviation.
+        examples: (E, N), support vectors.
+        likeness: how fast likeness falls with the squared distance from an example.
+        example_votes: (E,), above 0 for frontal.
+        prior: what is added to the votes.
+        slope, offset: from the sum of votes to the logit of the probability.
+        reason_votes: (reasons, 2 N), of each number and of its square.
+        reason_prior: (reasons,).
         fitted_on: what it was fitted on, for people.
     """
 
@@ -47,17 +56,38 @@ class FrontalModel:
     modes: list[list[float]]
     centre: list[float]
     spread: list[float]
-    vote: list[list[float]]
-    bias: list[float]
+    examples: list[list[float]]
+    likeness: float
+    example_votes: list[float]
+    prior: float
+    slope: float
+    offset: float
+    reason_votes: list[list[float]]
+    reason_prior: list[float]
     fitted_on: dict[str, Any]
 
-    def probabilities(self, views: Tensor, measures: dict[str, Tensor]) -> Tensor:
-        """Of each of CLASSES. views: (B, V), measures: each (B,) -> (B, classes), rows sum to 1."""
-        mean, modes = torch.tensor(self.view_mean), torch.tensor(self.modes)
+    def numbers(self, views: Tensor, measures: dict[str, Tensor]) -> Tensor:
+        """views (B, V) and measures, each (B,) -> (B, N) in standard deviations."""
         told = torch.stack([measures[name] for name in self.measures], dim=1)
-        numbers = torch.cat([project(views, mean, modes), told], dim=1)
-        numbers = with_squares(numbers, torch.tensor(self.centre), torch.tensor(self.spread))
-        return (numbers @ torch.tensor(self.vote).T + torch.tensor(self.bias)).softmax(dim=1)
+        shares = project(views, torch.tensor(self.view_mean), torch.tensor(self.modes))
+        return standard(
+            torch.cat([shares, told], dim=1), torch.tensor(self.centre), torch.tensor(self.spread)
+        )
+
+    def votes(self, numbers: Tensor) -> Tensor:
+        """Sum of the examples' votes, above 0 for frontal: (B, N) -> (B,)."""
+        distance = torch.cdist(numbers, torch.tensor(self.examples)).square()
+        return (-self.likeness * distance).exp() @ torch.tensor(self.example_votes) + self.prior
+
+    def score(self, numbers: Tensor) -> Tensor:
+        """Probability of a frontal chest: (B, N) -> (B,)."""
+        return (self.slope * self.votes(numbers) + self.offset).sigmoid()
+
+    def reasons(self, numbers: Tensor) -> list[str]:
+        """The likeliest of REASONS for each picture that is no frontal chest. numbers: (B, N)."""
+        inputs = torch.cat([numbers, numbers.square()], dim=1)
+        logits = inputs @ torch.tensor(self.reason_votes).T + torch.tensor(self.reason_prior)
+        return [REASONS[i] for i in logits.argmax(dim=1).tolist()]
 
 
 def project(views: Tensor, mean: Tensor, modes: Tensor) -> Tensor:
@@ -73,10 +103,9 @@ def project(views: Tensor, mean: Tensor, modes: Tensor) -> Tensor:
     return torch.cat([shares, rest], dim=1)
 
 
-def with_squares(numbers: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
-    """Numbers in standard deviations from frontal chests, and their squares. (B, N) -> (B, 2 N)."""
-    z = ((numbers - centre) / spread).clamp(-_FURTHEST, _FURTHEST)
-    return torch.cat([z, z.square()], dim=1)
+def standard(numbers: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+    """In standard deviations from frontal chests, at most FURTHEST. numbers: (B, N)."""
+    return ((numbers - centre) / spread).clamp(-FURTHEST, FURTHEST)
 
 
 def load_frontal_model(path: str | Path) -> FrontalModel:
@@ -86,24 +115,14 @@ def load_frontal_model(path: str | Path) -> FrontalModel:
         ValueError: there is no such file, or it is none.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        model = FrontalModel(**content)
-        if len(model.bias) != len(CLASSES) or len(model.centre) != len(model.spread):
-            raise TypeError("its lists differ in length")
-    except OSError as error:
-        raise ValueError(f"frontal parameters {path} cannot be read ({error}): {REMEDY}") from error
-    except (TypeError, ValueError) as error:
-        known = ", ".join(field.name for field in fields(FrontalModel))
+        return FrontalModel(**json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
         raise ValueError(
-            f"frontal parameters {path} are none ({error}); the JSON has {known}: {REMEDY}"
+            f"{path} holds no parameters of the frontal check ({error}): {REMEDY}"
         ) from error
-    return model
 
 
 def save_frontal_model(model: FrontalModel, path: str | Path) -> None:
-    """Write the JSON, a list a line."""
+    """Write the JSON, an attribute a line."""
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in asdict(model).items()]
     Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-
-
-REMEDY = "fit them with `python -m multimix_monai.experiments.frontal_check fit`"

@@ -6,8 +6,7 @@ Each painter takes a generator and a size (rows, columns) and gives float32 (H, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,25 +54,29 @@ def texture(rng: np.random.Generator, size: Size) -> Picture:
     return unit(plane + rng.uniform(0, 0.3) * rng.standard_normal(size))
 
 
-def page(rng: np.random.Generator, size: Size, *, fonts: tuple[str, ...], words: str) -> Picture:
-    """A printed page in one or two columns, or a screen with white letters."""
+def page(rng: np.random.Generator, size: Size, *, fonts: Sequence[str], words: str) -> Picture:
+    """A printed page in one or two columns, or a screen with white letters.
+
+    Args:
+        rng: of everything that differs between pages.
+        size: rows and columns.
+        fonts: TrueType files.
+        words: what the lines are made of.
+    """
+    canvas, draw = blank(size, 255)
     height, width = size
-    paper = Image.new("L", (width, height), 255)
-    draw = ImageDraw.Draw(paper)
     points = int(rng.uniform(0.018, 0.06) * height) + 6
-    font = ImageFont.truetype(rng.choice(fonts), points)
-    n_columns = int(rng.integers(1, 3))
-    vocabulary = words.split()
+    font = ImageFont.truetype(str(rng.choice(list(fonts))), points)
+    n_columns, vocabulary = int(rng.integers(1, 3)), words.split()
+    top, bottom = rng.uniform(0.03, 0.2) * height, rng.uniform(0.8, 1.1) * height
     for column in range(n_columns):
-        left = int((0.07 + column * 0.88 / n_columns) * width)
-        right, y = left + int(0.78 * width / n_columns), int(rng.uniform(0.03, 0.2) * height)
-        while y < rng.uniform(0.8, 1.1) * height:
-            line = ""
-            while draw.textlength(line, font=font) < right - left and rng.random() < 0.985:
-                line += str(rng.choice(vocabulary)) + " "
-            draw.text((left, y), line, fill=int(rng.integers(0, 60)), font=font)
-            y += int(1.3 * points)
-    plane = ndimage.gaussian_filter(np.asarray(paper, dtype=np.float32), rng.uniform(0, 0.8))
+        left = (0.07 + column * 0.88 / n_columns) * width
+        for y in np.arange(top, bottom, 1.3 * points):
+            line = " ".join(rng.choice(vocabulary, int(rng.integers(1, 60 // n_columns))))
+            while draw.textlength(line, font=font) > 0.78 * width / n_columns and " " in line:
+                line = line.rsplit(" ", 1)[0]
+            draw.text((left, float(y)), line, fill=int(rng.integers(0, 60)), font=font)
+    plane = ndimage.gaussian_filter(np.asarray(canvas, dtype=np.float32), rng.uniform(0, 0.8))
     return unit(-plane if rng.random() < 0.3 else plane)
 
 
@@ -81,18 +84,15 @@ def shapes(rng: np.random.Generator, size: Size) -> Picture:
     """Ellipses, rectangles and polygons of any grey on any ground, soft or sharp."""
     canvas, draw = blank(size, int(rng.integers(0, 256)))
     for _ in range(rng.integers(1, 12)):
-        x, y = rng.uniform(0, 1, (2, 2)) * np.array([size[1], size[1]]), rng.uniform(0, 1, 2)
-        box = [*np.minimum(x[0], x[1]), *np.maximum(x[0], x[1])]
-        grey = int(rng.integers(0, 256))
-        kind = rng.integers(3)
+        corners = rng.uniform(0, 1, (int(rng.integers(3, 7)), 2)) * (size[1], size[0])
+        box = [*corners.min(axis=0), *corners.max(axis=0)]
+        grey, kind = int(rng.integers(0, 256)), rng.integers(3)
         if kind == 0:
             draw.ellipse(box, fill=grey)
         elif kind == 1:
             draw.rectangle(box, fill=grey)
         else:
-            corners = rng.uniform(0, 1, (int(rng.integers(3, 7)), 2)) * (size[1], size[0])
             draw.polygon([tuple(corner) for corner in corners], fill=grey)
-        del y
     return finish(rng, canvas)
 
 
@@ -203,7 +203,7 @@ def _hip(rng: np.random.Generator, size: Size) -> Image.Image:
 def _thick(
     draw: ImageDraw.ImageDraw,
     size: Size,
-    points: tuple[tuple[float, float], ...] | list[tuple[float, float]],
+    points: Sequence[tuple[float, float]],
     *,
     width: float,
     grey: int,
@@ -252,6 +252,14 @@ def unit(plane: NDArray[np.floating]) -> Picture:
     return ((plane - low) / max(high - low, 1e-6)).astype(np.float32)
 
 
-def fonts_below(folder: Path) -> tuple[str, ...]:
-    """TrueType files of a folder, sorted."""
-    return tuple(str(path) for path in sorted(folder.glob("*.ttf")))
+# What is fitted on and what is measured; noise, of other seeds, is in both.
+FITTED: dict[str, Painter] = {
+    "noise": noise,
+    "gradient": gradient,
+    "texture": texture,
+    "shapes": shapes,
+    "tubes": tubes,
+    "slices": slices,
+    "scene": photograph,
+}
+MEASURED: dict[str, Painter] = {"noise": noise, "figure": figure, "jaw": jaw}

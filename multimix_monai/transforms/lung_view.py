@@ -7,6 +7,7 @@ cut or no chest at all does not.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -16,8 +17,11 @@ from torch import Tensor
 SIDE = 12  # of a view, in pixels
 REACH = 2.2  # of a view from its centre, in standard deviations of the lungs; lungs reach 1.8
 TRIMMINGS = 6
+LUNG_WEIGHT = 4.0  # of a view's lungs beside its picture, whose standard deviation is 1
 FINER = 4  # samples a view's pixel and axis
 BAND = 0.03  # around the lungs, as part of the picture's side
+BLACK = 0.02  # at most, in [0, 1]; padding and shutters are
+SURE_LOGIT = 4.0
 _SMALLEST_SPREAD = 0.05
 _TINY = 1e-6
 
@@ -31,20 +35,20 @@ class LungFrame(NamedTuple):
     height: Tensor
 
 
-def lung_frame(probs: Tensor) -> LungFrame:
-    """Where the lungs are. probs: (B, S, S), of lung, in [0, 1].
+def lung_frame(lungs: Tensor) -> LungFrame:
+    """Where the lungs are. lungs: (B, S, S) in [0, 1].
 
     What lies further out than REACH, such as an arm that is taken for lung, is left out and the
     frame taken again, a few times over.
     """
-    n = probs.shape[-1]
-    axis = (torch.arange(n, device=probs.device) + 0.5) / n * 2 - 1
-    frame = _moments(probs, axis)
+    n = lungs.shape[-1]
+    axis = (torch.arange(n, device=lungs.device) + 0.5) / n * 2 - 1
+    frame = _moments(lungs, axis)
     for _ in range(TRIMMINGS):
         column, row, width, height = (part[:, None] for part in frame)
         columns = (axis - column).abs() <= REACH * width
         rows = (axis - row).abs() <= REACH * height
-        frame = _moments(probs * (rows[:, :, None] & columns[:, None, :]), axis)
+        frame = _moments(lungs * (rows[:, :, None] & columns[:, None, :]), axis)
     return frame
 
 
@@ -69,56 +73,107 @@ def view(planes: Tensor, frame: LungFrame) -> Tensor:
     return F.avg_pool2d(F.grid_sample(planes[:, None], points, align_corners=False), FINER)[:, 0]
 
 
-def lung_views(images: Tensor, probs: Tensor) -> Tensor:
+def sure_lungs(logits: Tensor) -> Tensor:
+    """What the network is very sure to be lung, in [0, 1]: arms and shoulders seldom are.
+
+    logits: of lung, of any shape.
+    """
+    return (logits - SURE_LOGIT).sigmoid()
+
+
+def lung_views(images: Tensor, lungs: Tensor) -> Tensor:
     """What a picture and its lungs look like, both from the lungs' frame.
 
     Args:
         images: (B, S, S) in [0, 1], bright is dense.
-        probs: (B, S, S), of lung.
+        lungs: (B, S, S), of `sure_lungs`.
 
     Returns:
         (B, 2 * SIDE * SIDE): the picture's view, its mean 0 and standard deviation 1, and that of
-        the lungs' probability.
+        the lungs times LUNG_WEIGHT.
     """
-    frame = lung_frame(probs)
-    picture, lungs = view(images, frame).flatten(1), view(probs, frame).flatten(1)
+    frame = lung_frame(lungs)
+    picture, seen = view(images, frame).flatten(1), view(lungs, frame).flatten(1)
     mean, std = picture.mean(dim=1, keepdim=True), picture.std(dim=1, keepdim=True)
-    return torch.cat([(picture - mean) / std.clamp(min=0.02), lungs], dim=1)
+    return torch.cat([(picture - mean) / std.clamp(min=0.02), LUNG_WEIGHT * seen], dim=1)
 
 
-def lung_measures(images: Tensor, probs: Tensor) -> dict[str, Tensor]:
+def lung_measures(images: Tensor, lungs: Tensor) -> dict[str, Tensor]:
     """What the views do not tell, by name, each (B,). Arguments as of `lung_views`."""
-    frame = lung_frame(probs)
-    n_lung = probs.sum(dim=(1, 2)).clamp(min=1)
-    band = 2 * round(BAND * images.shape[-1]) + 1
-    grown = F.max_pool2d(probs[:, None], band, stride=1, padding=band // 2)[:, 0]
-    around = grown - probs
-    lung = (images * probs).sum(dim=(1, 2)) / n_lung
-    ring = (images * around).sum(dim=(1, 2)) / around.sum(dim=(1, 2)).clamp(min=1)
-    spread = ((images - lung[:, None, None]) ** 2 * probs).sum(dim=(1, 2)) / n_lung
-    contrast = images.std(dim=(1, 2)).clamp(min=_TINY)
+    frame = lung_frame(lungs)
     seen = view(images, frame)
+    places = [_place(*one) for one in zip(images, lungs, *frame, strict=True)]
     return {
-        "row": frame.row,
-        "column": frame.column,
-        "height": frame.height,
-        "width": frame.width,
-        "area": probs.mean(dim=(1, 2)),
-        "uncertainty": (4 * probs * (1 - probs)).sum(dim=(1, 2)) / n_lung,
-        "outline": (_steps(probs, 1) + _steps(probs, 2)) * probs[0].numel() / n_lung.sqrt(),
-        "lung_grey": lung,
-        "around_grey": ring,
-        "darker_than_around": ring - lung,
-        "lung_texture": spread.sqrt(),
-        "steps_down": _steps(images, 1) / contrast,
-        "steps_across": _steps(images, 2) / contrast,
-        "black": (images < 0.02).float().mean(dim=(1, 2)),
-        "white": (images > 0.98).float().mean(dim=(1, 2)),
+        **{name: torch.stack([place[name] for place in places]) for name in places[0]},
+        **_lung_numbers(images, lungs),
+        **_picture_numbers(images),
         "view_grey": seen.mean(dim=(1, 2)),
         "view_contrast": seen.std(dim=(1, 2)),
+    }
+
+
+def _lung_numbers(images: Tensor, lungs: Tensor) -> dict[str, Tensor]:
+    """Area, outline, and grey values in and around the lungs."""
+    n_lung = lungs.sum(dim=(1, 2)).clamp(min=1)
+    band = 2 * round(BAND * images.shape[-1]) + 1
+    around = F.max_pool2d(lungs[:, None], band, stride=1, padding=band // 2)[:, 0] - lungs
+    grey = (images * lungs).sum(dim=(1, 2)) / n_lung
+    ring = (images * around).sum(dim=(1, 2)) / around.sum(dim=(1, 2)).clamp(min=1)
+    variance = ((images - grey[:, None, None]) ** 2 * lungs).sum(dim=(1, 2)) / n_lung
+    outline = _steps(lungs, 1) + _steps(lungs, 2)
+    return {
+        "area": lungs.mean(dim=(1, 2)),
+        "uncertainty": (4 * lungs * (1 - lungs)).sum(dim=(1, 2)) / n_lung,
+        "outline": outline * images.shape[-1] ** 2 / n_lung.sqrt(),
+        "lung_grey": grey,
+        "around_grey": ring,
+        "darker_than_around": ring - grey,
+        "lung_texture": variance.sqrt(),
+    }
+
+
+def _picture_numbers(images: Tensor) -> dict[str, Tensor]:
+    contrast = images.std(dim=(1, 2)).clamp(min=_TINY)
+    return {
+        "steps_down": _steps(images, 1) / contrast,
+        "steps_across": _steps(images, 2) / contrast,
+        "black": (images < BLACK).float().mean(dim=(1, 2)),
+        "white": (images > 1 - BLACK).float().mean(dim=(1, 2)),
     }
 
 
 def _steps(planes: Tensor, axis: int) -> Tensor:
     """Mean absolute difference of neighbours along an axis: (B, S, S) -> (B,)."""
     return planes.diff(dim=axis).abs().mean(dim=(1, 2))
+
+
+def _place(
+    image: Tensor, lungs: Tensor, column: Tensor, row: Tensor, width: Tensor, height: Tensor
+) -> dict[str, Tensor]:
+    """Where the lungs lie in what is not padding or shutter, and how its edges cut them.
+
+    image, lungs: (S, S); the others as of LungFrame, each ().
+    """
+    n = image.shape[-1]
+    top, bottom = _extent((image > BLACK).float().mean(dim=1))
+    left, right = _extent((image > BLACK).float().mean(dim=0))
+    rows, columns = (bottom - top) / n, (right - left) / n
+    edge = math.ceil(BAND * n)
+    inner = lungs[top:bottom, left:right]
+    return {
+        "row": (row - ((top + bottom) / n - 1)) / rows,
+        "column": (column - ((left + right) / n - 1)) / columns,
+        "height": height / rows,
+        "width": width / columns,
+        "aspect": torch.tensor(columns / rows),
+        "cut_above": inner[:edge].mean(dim=1).amax(),
+        "cut_below": inner[-edge:].mean(dim=1).amax(),
+        "cut_left": inner[:, :edge].mean(dim=0).amax(),
+        "cut_right": inner[:, -edge:].mean(dim=0).amax(),
+    }
+
+
+def _extent(lit: Tensor) -> tuple[int, int]:
+    """First and behind the last line of which a hundredth is lit; all if none is. lit: (S,)."""
+    lines = torch.nonzero(lit > 0.01).flatten()
+    return (int(lines[0]), int(lines[-1]) + 1) if len(lines) else (0, len(lit))
