@@ -2,6 +2,7 @@
 
 from multimix_monai.engines.default_recipe import DefaultRecipe
 from multimix_monai.engines.evaluator import CaseDataset, MultiMixEvaluator, collate_cases
+from multimix_monai.engines.frontal import FrontalCheck
 from multimix_monai.engines.inferer import PackingInferer
 from multimix_monai.engines.memory import keep_freed_memory
 from multimix_monai.engines.paper_recipe import PaperRecipe
@@ -18,6 +19,7 @@ __all__ = [
     "CaseLoader",
     "DefaultRecipe",
     "FlipCheck",
+    "FrontalCheck",
     "MultiMixEvaluator",
     "MultiMixTrainer",
     "PackingInferer",

@@ -204,6 +204,24 @@ def test_a_calibration_is_used_with_the_weights_that_it_belongs_to(
     assert result.exit_code == 1 and "is for weights 000000000000" in result.stderr
 
 
+def test_the_bundles_own_weights_refuse_noise_unless_forced(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 280)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+
+    def row(*options: str) -> dict[str, str]:
+        output = tmp_path / f"out{len(options)}"
+        words = ["predict", tmp_path / "noise.png", "--output", output, *options]
+        result = CliRunner().invoke(cli.app, [str(word) for word in words])
+        assert result.exit_code == (0 if options else 3), result.output
+        return table(output)[0]
+
+    refused, forced = row(), row("--force")
+    assert (refused["status"], refused["mask"]) == ("refused", "")
+    assert forced["status"] == "ok" and forced["mask"] and "--force" in forced["message"]
+    assert forced["flags"] == f"forced:{refused['reason']}"
+    assert 0 <= float(refused["frontal_score"]) == float(forced["frontal_score"]) < 0.5
+
+
 def test_dicom_results_can_be_left_out(
     predict: Callable, tiny_dataset: Path, tmp_path: Path
 ) -> None:
