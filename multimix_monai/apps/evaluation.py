@@ -10,7 +10,7 @@ from typing import Any
 from multimix_monai.apps.case_results import CaseResults
 from multimix_monai.apps.report import summary_table, write_report
 from multimix_monai.data.keys import Keys
-from multimix_monai.engines.evaluator import ERROR, MultiMixEvaluator
+from multimix_monai.engines.evaluator import MultiMixEvaluator
 from multimix_monai.metrics import choose_threshold
 
 FIXED_THRESHOLD = 0.5
@@ -69,7 +69,7 @@ def write_refused(cases: Sequence[dict[str, Any]], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["case", "source", "message"])
         for case in cases:
-            writer.writerow([case[Keys.CASE], case.get(Keys.SOURCE), case[ERROR]])
+            writer.writerow([case[Keys.CASE], case.get(Keys.SOURCE), case[Keys.ERROR]])
 
 
 def choose(validation: MultiMixEvaluator) -> tuple[float, str]:

@@ -23,3 +23,4 @@ class Keys:
     FLAGS = "flags"  # codes that a reader of the result should know
     FRONTAL = "frontal"  # whether the picture is a frontal chest radiograph, by the picture itself
     QUALITY = "quality"  # measures of a result, and the rules that fired
+    ERROR = "error"  # of a case that could not be read or judged, in place of its image

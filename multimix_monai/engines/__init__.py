@@ -1,7 +1,8 @@
 """Engines: streams of cases, recipes, the trainer and the evaluator."""
 
+from multimix_monai.engines.cases import CaseDataset
 from multimix_monai.engines.default_recipe import DefaultRecipe
-from multimix_monai.engines.evaluator import CaseDataset, MultiMixEvaluator, collate_cases
+from multimix_monai.engines.evaluator import MultiMixEvaluator, collate_cases
 from multimix_monai.engines.frontal import FrontalCheck
 from multimix_monai.engines.inferer import PackingInferer
 from multimix_monai.engines.memory import keep_freed_memory

@@ -13,15 +13,13 @@ from ignite.engine import Engine
 from monai.engines import SupervisedEvaluator
 from monai.engines.utils import IterationEvents
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from multimix_monai.data.images import read_mask
 from multimix_monai.data.keys import Keys
+from multimix_monai.engines.cases import without_error
 from multimix_monai.engines.failure import failure_of
 from multimix_monai.engines.streams import plain
 
 logger = logging.getLogger(__name__)
-ERROR = "error"  # of a case that could not be read, in place of its image
 Predict = Callable[[Tensor], Tensor]  # images (B, C, S, S) -> packed predictions (B, K, S, S)
 
 
@@ -38,41 +36,6 @@ class Check(Protocol):
             predictions: (B, K, S, S), the packed predictions of these images.
             predict: the network itself, for further passes.
         """
-
-
-class CaseDataset(Dataset):
-    """Cases -> preprocessed cases with their truth; an unreadable one carries its error instead.
-
-    Args:
-        data: items with an `image` path, maybe with the paths of a `mask`.
-        transform: the preprocessing of the image alone.
-        keep_going: also what nobody expected is the error of one case, see `CaseFailure`.
-    """
-
-    def __init__(
-        self,
-        data: Sequence[dict],
-        transform: Callable[[dict], dict],
-        *,
-        keep_going: bool = False,
-    ) -> None:
-        self.data = data
-        self.transform = transform
-        self.keep_going = keep_going
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        case = dict(self.data[index])
-        try:
-            return with_truth(self.transform(case))
-        except Exception as error:
-            if self.keep_going:
-                return {**case, ERROR: failure_of(error)}
-            if isinstance(error, (ValueError, OSError)):
-                return {**case, ERROR: error}
-            raise
 
 
 def collate_cases(cases: list[dict]) -> list[dict]:
@@ -114,15 +77,15 @@ class MultiMixEvaluator(SupervisedEvaluator):
     ) -> list[dict]:
         good = without_error(batchdata)
         found = iter(self._predicted(good))
-        self.cases = [case if ERROR in case else next(found) for case in batchdata]
+        self.cases = [case if Keys.ERROR in case else next(found) for case in batchdata]
         self.state.batch, self.state.output = good, without_error(self.cases)
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         if self.postprocessing is not None:
             self.cases = [self._attempt(self._postprocessed, case) for case in self.cases]
             self.state.output = without_error(self.cases)
         for case in self.cases:
-            if ERROR in case and not self.keep_going:
-                logger.error(f"left out: {case[ERROR]}")
+            if Keys.ERROR in case and not self.keep_going:
+                logger.error(f"left out: {case[Keys.ERROR]}")
                 self.refused.append(case)
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output
@@ -150,7 +113,7 @@ class MultiMixEvaluator(SupervisedEvaluator):
 
     def _postprocessed(self, case: dict) -> dict:
         assert self.postprocessing is not None
-        return case if ERROR in case else self.postprocessing(case)
+        return case if Keys.ERROR in case else self.postprocessing(case)
 
     def _attempt(self, step: Callable[[dict], dict], case: dict) -> dict:
         try:
@@ -158,7 +121,7 @@ class MultiMixEvaluator(SupervisedEvaluator):
         except Exception as error:
             if not self.keep_going:
                 raise
-            return {**case, ERROR: failure_of(error)}
+            return {**case, Keys.ERROR: failure_of(error)}
 
     def _predict(self, images: Tensor) -> Tensor:
         self.network.eval()
@@ -172,28 +135,3 @@ class MultiMixEvaluator(SupervisedEvaluator):
             for case, items in zip(found, check(images, predictions, self._predict), strict=True):
                 case.update(items)
         return found
-
-
-def without_error(cases: list[dict]) -> list[dict]:
-    """Those that nothing went wrong with."""
-    return [case for case in cases if ERROR not in case]
-
-
-def with_truth(case: dict) -> dict:
-    """The case with its mask, if any, read: (1, H, W) uint8 on the image's own grid.
-
-    Raises:
-        ValueError: the mask cannot be read, or is of another size than its image.
-    """
-    paths = case.get(Keys.MASK)
-    if not isinstance(paths, (list, tuple, str)) or not paths:
-        return case
-    truth = read_mask([paths] if isinstance(paths, str) else list(paths))
-    grid = tuple(int(n) for n in case[Keys.IMAGE].applied_operations[0]["orig_size"])
-    if truth.shape != grid:
-        raise ValueError(
-            f"mask {paths} is {truth.shape[0]}x{truth.shape[1]} but its image is "
-            f"{grid[0]}x{grid[1]} "
-            "(rows x columns): give a mask drawn on this image, or leave the mask out"
-        )
-    return {**case, Keys.MASK: torch.from_numpy(truth)[None]}

@@ -14,6 +14,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -22,9 +23,8 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any
 
-import torch
-
-from multimix_monai.engines.evaluator import ERROR, CaseDataset
+from multimix_monai.data.keys import Keys
+from multimix_monai.engines.cases import CaseDataset
 from multimix_monai.engines.failure import CaseFailure, quiet_libraries
 
 MAX_DEFAULT_WORKERS = 4
@@ -164,14 +164,15 @@ class Reader:
         return self._failed(index, CaseFailure("reader_died", message))
 
     def _failed(self, index: int, failure: CaseFailure) -> dict[str, Any]:
-        return {**self.dataset.data[index], ERROR: failure}
+        return {**self.dataset.data[index], Keys.ERROR: failure}
 
 
 def serve(dataset: CaseDataset, pipe: Connection, other_end: Connection, parent: int) -> None:
     """The reading process: gives a case for each index, until its parent is gone."""
     other_end.close()  # while it is open here, the parent's end seems to live
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    torch.set_num_threads(1)  # the cores are shared by process
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)  # the cores are shared by process
     with quiet_libraries():
         while os.getppid() == parent:
             if pipe.poll(1.0):

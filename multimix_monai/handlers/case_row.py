@@ -10,7 +10,6 @@ import numpy as np
 from multimix_monai.data.archives import archive_of
 from multimix_monai.data.images import ImageError
 from multimix_monai.data.keys import Keys
-from multimix_monai.engines.evaluator import ERROR
 from multimix_monai.engines.failure import CaseFailure, failure_of
 
 PROB_DIGITS = 6
@@ -98,7 +97,7 @@ def _frontal_score(case: dict[str, Any]) -> float | None:
 
 def error_row(case: dict[str, Any], error: Exception | None = None) -> dict[str, Any]:
     """The row of an input that has no result. Its path, that may name a patient, is `input`'s."""
-    error = failure_of(case[ERROR] if error is None else error)
+    error = failure_of(case[Keys.ERROR] if error is None else error)
     name = input_of(case)
     message = str(error).replace(name, "the file")
     archive = archive_of(Path(name))

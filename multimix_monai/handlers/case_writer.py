@@ -20,7 +20,6 @@ from PIL import Image
 
 from multimix_monai.data.files import is_dicom, open_file
 from multimix_monai.data.keys import Keys
-from multimix_monai.engines.evaluator import ERROR
 from multimix_monai.engines.failure import failure_of
 from multimix_monai.handlers.case_row import (
     Threshold,
@@ -117,7 +116,7 @@ class CaseWriter:
         Raises:
             OSError: the disk is full or not writable: no other case could be written either.
         """
-        if ERROR in case:
+        if Keys.ERROR in case:
             return error_row(case)
         refusal = None if self.force else refusal_of(case)
         if refusal:

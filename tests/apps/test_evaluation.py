@@ -12,7 +12,7 @@ from ignite.engine import Engine
 from PIL import Image
 
 from multimix_monai.apps.evaluation import choose, evaluate
-from multimix_monai.engines.evaluator import ERROR
+from multimix_monai.data.keys import Keys
 from multimix_monai.metrics import choose_threshold
 from multimix_monai.transforms import preprocessing
 
@@ -73,7 +73,7 @@ def test_without_both_classes_the_threshold_is_one_half_and_says_so(
 @pytest.mark.slow
 def test_a_given_threshold_is_used_and_validation_is_not_run(tmp_path: Path) -> None:
     validation = FakeEvaluator([])
-    refused = [{"case": "cut", "source": "made", ERROR: ValueError("cut.png is cut short")}]
+    refused = [{"case": "cut", "source": "made", Keys.ERROR: ValueError("cut.png is cut short")}]
     test = FakeEvaluator(cases([0.2, 0.6, 0.9], [0, 0, 1], tmp_path / "in"), refused)
     report = evaluate(
         validation=validation, test=test, output_dir=tmp_path / "out", threshold_prob=0.7

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from multimix_monai.data.images import ImageError
-from multimix_monai.engines.evaluator import ERROR, CaseDataset
+from multimix_monai.data.keys import Keys
+from multimix_monai.engines.cases import CaseDataset
 from multimix_monai.engines.reading import CaseLoader, Reader
 
 
@@ -48,7 +49,7 @@ def no_mask(case: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _no_truth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multimix_monai.engines.evaluator.with_truth", no_mask)
+    monkeypatch.setattr("multimix_monai.engines.cases.with_truth", no_mask)
 
 
 def read(loader: CaseLoader) -> list[dict[str, Any]]:
@@ -56,7 +57,7 @@ def read(loader: CaseLoader) -> list[dict[str, Any]]:
 
 
 def reason(case: dict[str, Any]) -> str:
-    return case[ERROR].reason
+    return case[Keys.ERROR].reason
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -85,29 +86,29 @@ def test_only_the_cases_asked_for_are_read() -> None:
 def test_a_case_that_kills_its_reader_fails_and_the_others_go_on(workers: int) -> None:
     data = dataset("good", "crash", "good", "crash", "good")
     cases = read(CaseLoader(data, batch_size=2, num_workers=workers))
-    assert [ERROR in case for case in cases] == [False, True, False, True, False]
+    assert [Keys.ERROR in case for case in cases] == [False, True, False, True, False]
     assert reason(cases[1]) == "reader_died" and cases[1]["image"] == "crash"
 
 
 def test_a_reader_that_is_killed_for_its_memory_reads_its_case_again(tmp_path: Path) -> None:
     (case,) = read(CaseLoader(dataset(f"crash once:{tmp_path / 'mark'}"), num_workers=1))
-    assert ERROR not in case
+    assert Keys.ERROR not in case
 
 
 def test_a_case_that_hangs_fails_in_time_and_the_others_go_on() -> None:
     start = time.perf_counter()
     cases = read(CaseLoader(dataset("good", "hang", "good"), num_workers=1, timeout_s=1))
-    assert [ERROR in case for case in cases] == [False, True, False]
-    assert reason(cases[1]) == "timeout" and "1 s" in str(cases[1][ERROR])
+    assert [Keys.ERROR in case for case in cases] == [False, True, False]
+    assert reason(cases[1]) == "timeout" and "1 s" in str(cases[1][Keys.ERROR])
     assert time.perf_counter() - start < 20
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_errors_come_over_without_what_other_libraries_quote(workers: int) -> None:
     refused, defect = read(CaseLoader(dataset("refused", "defect"), num_workers=workers))
-    assert isinstance(refused[ERROR], ImageError) and reason(refused) == "lateral"
+    assert isinstance(refused[Keys.ERROR], ImageError) and reason(refused) == "lateral"
     assert reason(defect) == "KeyError"
-    assert "Doe" not in str(defect[ERROR]) and "test_reading.py:" in str(defect[ERROR])
+    assert "Doe" not in str(defect[Keys.ERROR]) and "test_reading.py:" in str(defect[Keys.ERROR])
 
 
 def test_reading_runs_ahead_by_a_bounded_number_of_cases(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_no_process_is_left_behind_by_a_loop_that_is_left() -> None:
 def test_a_reader_ends_with_the_process_that_asks_it() -> None:
     reader = Reader(dataset("good"), timeout_s=5)
     reader.start()
-    assert ERROR not in reader.read(0)
+    assert Keys.ERROR not in reader.read(0)
     reader.pipe.close()
     reader.process.join(10)
     assert reader.process.exitcode == 0

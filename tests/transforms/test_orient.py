@@ -6,7 +6,7 @@ import torch
 from monai.data import MetaTensor
 
 from multimix_monai.data import Radiograph
-from multimix_monai.engines.evaluator import with_truth
+from multimix_monai.engines.cases import with_truth
 from multimix_monai.transforms import Orientd, loading, postprocessing, preprocessing
 from multimix_monai.transforms.orient import turn_to_standard
 
