@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ignite.engine import Engine, Events
 from PIL import Image
 
 from multimix_monai.data.files import is_dicom, open_file
@@ -33,6 +32,8 @@ from multimix_monai.handlers.pictures import overlay, saliency_map
 from multimix_monai.handlers.results_table import ResultsTable
 
 if TYPE_CHECKING:
+    from ignite.engine import Engine
+
     from multimix_monai.dicom.findings import Algorithm
 
 logger = logging.getLogger(__name__)
@@ -77,19 +78,26 @@ class CaseWriter:
 
     def attach(self, engine: Engine) -> None:
         """To an evaluator of `engines.MultiMixEvaluator`'s kind."""
-        engine.add_event_handler(Events.STARTED, self._begin)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._write_batch)
-        engine.add_event_handler(Events.COMPLETED, self._end)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._give_up)
+        from ignite.engine import Events
 
-    def _begin(self) -> None:
+        engine.add_event_handler(Events.STARTED, self.begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._write_batch)
+        engine.add_event_handler(Events.COMPLETED, self.end)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.give_up)
+
+    def begin(self) -> None:
+        """Open the table and start the threads."""
         self.results.begin()
         self.threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
 
     def _write_batch(self, engine: Any) -> None:
-        while engine.cases:  # handed over, so that memory is free as soon as a case is written
-            self.pending.append(self.threads.submit(self.outcome, engine.cases.pop(0)))
-            engine.state.output = engine.state.batch = None
+        engine.state.output = engine.state.batch = None
+        self.write(engine.cases)
+
+    def write(self, cases: list[dict[str, Any]]) -> None:
+        """Hand a batch over: the list ends empty, so that a case is freed as soon as written."""
+        while cases:
+            self.pending.append(self.threads.submit(self.outcome, cases.pop(0)))
             self._collect(MAX_WAITING)
 
     def _collect(self, waiting: int) -> None:
@@ -100,12 +108,18 @@ class CaseWriter:
             number = sum(self.results.counts.values())
             logger.info(f"case {number}: {row['status']} {row.get('reason') or ''}".rstrip())
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Wait for what is being written, and bring the table into order."""
         self._collect(0)
         self.threads.shutdown()
         self.results.end()
 
-    def _give_up(self, error: BaseException) -> None:
+    def give_up(self, error: BaseException) -> None:
+        """Leave what is written as it is, for a later run to go on from.
+
+        Raises:
+            BaseException: the error.
+        """
         self.threads.shutdown(cancel_futures=True)
         self.results.close()
         raise error

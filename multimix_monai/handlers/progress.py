@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
 
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.utils.enums import CommonKeys
-from tqdm import tqdm
 
 from multimix_monai.engines.outputs import outputs
 from multimix_monai.engines.trainer import process_rank
-from multimix_monai.handlers.results_table import ResultsTable
 
 logger = logging.getLogger(__name__)
 
@@ -48,37 +45,6 @@ class Progress:
         self.sums = {}
         figures = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
         logger.info(f"epoch {engine.state.epoch}/{engine.state.max_epochs}: {figures}")
-
-
-class CaseProgress:
-    """A bar on stderr over the cases of a run, with their rate and the time left.
-
-    Args:
-        results: knows how many cases there are, and how many earlier runs did.
-        show_bar: None shows it only on a terminal.
-    """
-
-    def __init__(self, results: ResultsTable, *, show_bar: bool | None = None) -> None:
-        self.results = results
-        self.show_bar = show_bar
-
-    def attach(self, engine: Engine) -> None:
-        """To the evaluator, before what takes its cases away."""
-        engine.add_event_handler(Events.STARTED, self._open)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._update)
-        engine.add_event_handler(Events.COMPLETED, self._close)
-
-    def _open(self) -> None:
-        total, todo = len(self.results.inputs), len(self.results.todo)
-        disable = None if self.show_bar is None else not self.show_bar
-        options = {"initial": total - todo, "disable": disable, "unit": "image", "smoothing": 0.1}
-        self.bar = tqdm(desc="predict", total=total, mininterval=0.5, **options)
-
-    def _update(self, engine: Any) -> None:
-        self.bar.update(len(engine.cases))
-
-    def _close(self) -> None:
-        self.bar.close()
 
 
 class ScoreLog:
