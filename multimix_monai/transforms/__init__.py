@@ -1,33 +1,7 @@
 """Preprocessing that can be undone, and the views from which the network learns."""
 
-from multimix_monai.transforms.intensity import RandIntensityd
-from multimix_monai.transforms.load import read_radiograph
-from multimix_monai.transforms.loading import LoadCased
-from multimix_monai.transforms.orient import Orientd
-from multimix_monai.transforms.postprocess import UnpackPredictiond, postprocessing
-from multimix_monai.transforms.preprocess import (
-    NormalizePercentilesd,
-    ResizeLongestd,
-    preprocessing,
-)
-from multimix_monai.transforms.quality import MaskQualityd
-from multimix_monai.transforms.spatial import RandSpatiald
-from multimix_monai.transforms.views import StrongView, TwoViewsd, WeakView, labelled_view
+import lazy_loader
 
-__all__ = [
-    "LoadCased",
-    "MaskQualityd",
-    "NormalizePercentilesd",
-    "Orientd",
-    "RandIntensityd",
-    "RandSpatiald",
-    "ResizeLongestd",
-    "StrongView",
-    "TwoViewsd",
-    "UnpackPredictiond",
-    "WeakView",
-    "labelled_view",
-    "postprocessing",
-    "preprocessing",
-    "read_radiograph",
-]
+# Names and their files are in __init__.pyi; a file is imported when its name is first used, so that
+# what needs no torch can be used where there is none.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
