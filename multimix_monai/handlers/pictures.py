@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import gaussian_filter, maximum_filter
-from scipy.spatial import KDTree
+from scipy.ndimage import gaussian_filter
 
 PREDICTED_RGB = (240, 150, 0)
 REFERENCE_RGB = (70, 175, 255)
@@ -22,6 +22,7 @@ GROUND_RGBA = (0, 0, 0, 190)
 SHEET_RGB = (24, 24, 24)
 LINE_PART = 1 / 240  # a line's width as a part of the image's shorter side
 TEXT_PART = 1 / 22  # a text's height as a part of the image's shorter side
+HEAT_SIDE = 128  # on about so many pixels saliency is smoothed, on its shorter side
 HEAT_STOPS = (0.0, 0.35, 0.7, 1.0)
 HEAT_RGB = ((90, 0, 110), (215, 40, 60), (255, 150, 20), (255, 250, 160))  # ever brighter
 
@@ -81,7 +82,8 @@ def saliency_map(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     """
     grey = _grey(image)
     _check_shape(saliency, like=image, name="saliency")
-    return _heat_table()[_heat(np.asarray(saliency, dtype=np.float32)), grey]
+    steps = _heat(np.asarray(saliency, dtype=np.float32)).astype(np.uint16)
+    return _heat_table().take(256 * steps + grey, axis=0)
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], *, columns: int) -> np.ndarray:
@@ -131,7 +133,7 @@ def _heat(saliency: np.ndarray) -> np.ndarray:
     A large array is blurred by way of a small one, which is quicker.
     """
     height, width = saliency.shape
-    small = Image.fromarray(saliency).reduce(max(1, min(height, width) // 512))
+    small = Image.fromarray(saliency).reduce(max(1, min(height, width) // HEAT_SIDE))
     blurred = gaussian_filter(np.asarray(small), sigma=0.01 * min(small.size))
     full = float(np.percentile(blurred, 99.5))
     steps = np.round(255 * np.clip(blurred / full, 0, 1)) if full > 0 else np.zeros_like(blurred)
@@ -141,13 +143,13 @@ def _heat(saliency: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _heat_table() -> np.ndarray:
-    """Colour of each of 256 steps of heat on each of 256 greys, uint8 (256, 256, 3)."""
+    """Colour of each of 256 steps of heat on each of 256 greys, uint8 (256 * 256, 3)."""
     heat = np.linspace(0, 1, 256)
     channels = [np.interp(heat, HEAT_STOPS, channel) for channel in zip(*HEAT_RGB, strict=True)]
     colours = np.stack(channels, axis=-1)[:, None]
     grey = np.arange(256.0)[None, :, None]
     cover = 0.85 * np.sqrt(heat)[:, None, None]
-    return np.round(grey + cover * (colours - grey)).astype(np.uint8)
+    return np.round(grey + cover * (colours - grey)).astype(np.uint8).reshape(-1, 3)
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
@@ -172,60 +174,82 @@ def _check_shape(array: np.ndarray, *, like: np.ndarray, name: str) -> None:
         )
 
 
-def _line(
-    mask: np.ndarray, *, like: np.ndarray, width: float
-) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+def _line(mask: np.ndarray, *, like: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
     """The pixels near the mask's contour, and how much of each it covers: an anti-aliased line.
 
-    The contour runs midway between neighbouring pixels of which one is inside. The distance to it
-    is needed, and computed, only within the line's reach: large images stay quick.
+    The contour runs midway between neighbouring pixels of which one is inside. Around each point of
+    it lie the same few pixels at the same distances: they are marked from the furthest to the
+    nearest, so that each keeps its nearest point.
 
     Returns:
-        Rows and columns (N,) each, and cover (N,) in [0, 1].
+        Places (N,) in the flat image, and cover (N,) in (0, 1].
     """
     _check_shape(mask, like=like, name="mask")
     inside = np.asarray(mask) > 0.5
-    across = np.argwhere(inside[:, 1:] != inside[:, :-1])
-    down = np.argwhere(inside[1:] != inside[:-1])
-    points = np.concatenate([across + np.array([0.0, 0.5]), down + np.array([0.5, 0.0])])
-    near = np.zeros(inside.shape, dtype=np.uint8)
-    near[tuple(np.floor(points).astype(int).T)] = 1
-    near = maximum_filter(near, size=2 * math.ceil(width / 2 + 1.5) + 1)
-    rows, columns = np.nonzero(near)
-    distance = np.empty(0)
-    if len(points):
-        distance = KDTree(points).query(np.stack([rows, columns], axis=-1))[0]
-    return (rows, columns), np.clip(width / 2 + 0.5 - distance, 0, 1)
+    reach = width / 2 + 0.5
+    pad = math.ceil(reach)
+    cover = np.zeros((inside.shape[0] + 2 * pad, inside.shape[1] + 2 * pad), dtype=np.float32)
+    n_columns = cover.shape[1]
+    stamps = []
+    for axis, between in ((1, (0.0, 0.5)), (0, (0.5, 0.0))):
+        rows, columns = _changes(inside, axis=axis)
+        places = (rows + pad) * n_columns + columns + pad
+        near = _around(between, reach=reach)
+        stamps += [(d, places + row * n_columns + column) for d, row, column in near]
+    for distance, places in sorted(stamps, key=lambda stamp: -stamp[0]):
+        cover.ravel()[places] = min(1.0, reach - distance)
+    cover = np.ascontiguousarray(cover[pad:-pad, pad:-pad])
+    covered = np.flatnonzero(cover > 0)
+    return covered, cover.ravel()[covered]
 
 
-def _paint(
-    picture: np.ndarray,
-    line: tuple[tuple[np.ndarray, np.ndarray], np.ndarray],
-    colour: Sequence[int],
-) -> None:
+def _changes(inside: np.ndarray, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns, (N,) each, of pixels (H, W) that differ from the next along an axis."""
+    differs = np.diff(inside, axis=axis)
+    rows, columns = np.divmod(np.flatnonzero(differs), max(1, differs.shape[1]))
+    return rows, columns
+
+
+def _around(point: tuple[float, float], *, reach: float) -> list[tuple[float, int, int]]:
+    """Distance, row and column of the pixels nearer to a point than reach."""
+    side = range(-math.ceil(reach), math.ceil(reach) + 1)
+    found = [(math.hypot(r - point[0], c - point[1]), r, c) for r in side for c in side]
+    return [pixel for pixel in found if pixel[0] < reach]
+
+
+def _paint(picture: np.ndarray, line: tuple[np.ndarray, np.ndarray], colour: Sequence[int]) -> None:
     """Mix a colour into the picture, uint8 (H, W, 3), where a line covers it, in place."""
-    pixels, cover = line
-    before = picture[pixels].astype(np.float32)
+    places, cover = line
+    pixels = picture.reshape(-1, 3)
+    before = pixels[places].astype(np.float32)
     mixed = before + cover[:, None] * (np.asarray(colour, dtype=np.float32) - before)
-    picture[pixels] = np.round(mixed).astype(np.uint8)
+    pixels[places] = np.round(mixed).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _font(size: float) -> Any:
+    return ImageFont.load_default(size)
 
 
 def _written(picture: np.ndarray, words: list[tuple[str, tuple[int, int, int]]]) -> np.ndarray:
-    """The picture with words in one line on a dark ground, lower left, shrunk to fit its width."""
+    """The picture with words in one line on a dark ground, lower left, shrunk to fit its width.
+
+    It is changed in place.
+    """
     if not words:
         return picture
-    canvas = Image.fromarray(picture)
-    size = max(9.0, TEXT_PART * min(canvas.size))
+    size = max(9.0, TEXT_PART * min(picture.shape[:2]))
     line = "  ".join(word for word, _ in words)
-    needed = ImageFont.load_default(size).getlength(line) + size
-    size = max(6.0, size * min(1.0, canvas.width / needed))
-    font = ImageFont.load_default(size)
-    pad = round(0.4 * size)
-    width, height = round(font.getlength(line)) + 2 * pad, round(1.25 * size) + pad
+    needed = _font(size).getlength(line) + size
+    font = _font(max(6.0, size * min(1.0, picture.shape[1] / needed)))
+    pad = round(0.4 * font.size)
+    width, height = round(font.getlength(line)) + 2 * pad, round(1.25 * font.size) + pad
+    canvas = Image.fromarray(picture[-height:])
     ground = Image.new("RGBA", (width, height), GROUND_RGBA)
     canvas.paste(ground, (0, canvas.height - height), ground)
     pen, left = ImageDraw.Draw(canvas), float(pad)
     for word, colour in words:
         pen.text((left, canvas.height - height / 2), word, fill=colour, font=font, anchor="lm")
         left += font.getlength(f"{word}  ")
-    return np.asarray(canvas)
+    picture[-height:] = np.asarray(canvas)
+    return picture
