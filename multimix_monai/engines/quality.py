@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from multimix_monai.arrays.flip import flip_measures
 from multimix_monai.data.keys import Keys
 from multimix_monai.engines.evaluator import Predict
 
@@ -16,7 +17,7 @@ class FlipCheck:
 
     It finds, as measures of `Keys.QUALITY`, ``flip_mask`` and ``flip_prob``. A mask has a mirror
     image that is another chest, with the heart on the right, so some disagreement is normal:
-    `transforms.quality.RULES` states how much.
+    `arrays.quality.RULES` states how much.
 
     Args:
         threshold_prob: a pixel at or above it belongs to the mask.
@@ -35,24 +36,17 @@ class FlipCheck:
         self, images: Tensor, predictions: Tensor, predict: Predict
     ) -> list[dict[str, Any]]:
         """images: (B, C, S, S), predictions: (B, K, S, S) -> a dictionary for each image."""
-        flipped = predict(images.flip(-1)).flip(-1)
-        masks = mask_disagreement(self._masks(predictions), self._masks(flipped))
-        probs = (self._probs(predictions) - self._probs(flipped)).abs()
+        flipped = predict(images.flip(-1))
         return [
-            {Keys.QUALITY: {"measures": {"flip_mask": float(m), "flip_prob": float(p)}}}
-            for m, p in zip(masks, probs, strict=True)
+            {Keys.QUALITY: {"measures": self._measures(a.numpy(), b.numpy())}}
+            for a, b in zip(predictions.float().cpu(), flipped.float().cpu(), strict=True)
         ]
 
-    def _masks(self, packed: Tensor) -> Tensor:
-        return packed[:, : self.mask_channels].sigmoid() >= self.threshold_prob
-
-    def _probs(self, packed: Tensor) -> Tensor:
-        """(B,), uncalibrated, so that the measure's range does not hang on a calibration."""
-        return packed[:, -self.num_classes :, 0, 0].softmax(dim=1)[:, -1]
-
-
-def mask_disagreement(a: Tensor, b: Tensor) -> Tensor:
-    """1 - Dice of two masks: bool (B, M, H, W) each -> (B,), 0 where both are empty."""
-    size = (a.sum(dim=(1, 2, 3)) + b.sum(dim=(1, 2, 3))).float()
-    common = 2.0 * (a & b).sum(dim=(1, 2, 3))
-    return torch.where(size > 0, 1 - common / size.clamp(min=1), torch.zeros_like(size))
+    def _measures(self, packed: NDArray[Any], flipped: NDArray[Any]) -> dict[str, float]:
+        return flip_measures(
+            packed,
+            flipped,
+            threshold_prob=self.threshold_prob,
+            mask_channels=self.mask_channels,
+            num_classes=self.num_classes,
+        )

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from multimix_monai.transforms.quality import parts_by_size, two_lungs
+from multimix_monai.arrays.parts import parts_by_size
+from multimix_monai.arrays.quality import two_lungs
 
 Probs = NDArray[np.float64]
 

@@ -32,6 +32,9 @@ from monai.transforms import Compose
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from multimix_monai.arrays.frontal_model import FRONTAL, save_frontal_model
+from multimix_monai.arrays.lung_measures import lung_measures
+from multimix_monai.arrays.lung_view import lung_views, sure_lungs
 from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.datalist import load_datalist
 from multimix_monai.data.images import ImageError, Radiograph
@@ -39,7 +42,6 @@ from multimix_monai.data.keys import Keys
 from multimix_monai.data.readers import READERS
 from multimix_monai.dicom.dx import write_dx
 from multimix_monai.engines.frontal import FrontalCheck
-from multimix_monai.engines.frontal_model import FRONTAL, save_frontal_model
 from multimix_monai.experiments.frontal_fit import Seen, fit_frontal_model
 from multimix_monai.experiments.frontal_pictures import (
     TURNED,
@@ -49,7 +51,6 @@ from multimix_monai.experiments.frontal_pictures import (
     stand_ins,
 )
 from multimix_monai.transforms.load import read_radiograph
-from multimix_monai.transforms.lung_view import lung_measures, lung_views, sure_lungs
 
 BATCH = 16
 TARGETS = {True: 0.99, False: 0.95}  # of frontal chests accepted, of others refused
@@ -104,13 +105,14 @@ def see(bundle: Bundle, pictures: Iterable[tuple[int, Picture]]) -> Seen:
     views, told, kinds, groups = [], [], [], []
     for batch in batches(prepared(bundle.preprocessing, pictures)):
         images = torch.stack([image for image, _, _ in batch])
-        planes, lungs = images[:, 0], sure_lungs(predict(bundle, images)[:, 0].float())
+        logits = predict(bundle, images)[:, 0].float().numpy()
+        planes, lungs = images[:, 0].numpy(), sure_lungs(logits)
         views.append(lung_views(planes, lungs))
         told.append(lung_measures(planes, lungs))
         kinds += [picture.kind for _, _, picture in batch]
         groups += [group for _, group, _ in batch]
-    measures = {name: torch.cat([part[name] for part in told]) for name in told[0]}
-    return Seen(torch.cat(views), measures, kinds, groups)
+    measures = {name: np.concatenate([part[name] for part in told]) for name in told[0]}
+    return Seen(np.concatenate(views), measures, kinds, groups)
 
 
 def prepared(

@@ -8,16 +8,17 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.svm import SVC
-from torch import Tensor
 
-from multimix_monai.engines.frontal_model import (
+from multimix_monai.arrays.frontal_model import (
     FRONTAL,
     NOT_CHEST,
     REASONS,
+    Array,
     FrontalModel,
     project,
     standard,
@@ -34,16 +35,16 @@ DIGITS = 5  # significant, in the file
 class Seen(NamedTuple):
     """Pictures as the network sees them, one an entry."""
 
-    views: Tensor  # (N, V)
-    measures: dict[str, Tensor]  # each (N,)
+    views: Array  # (N, V)
+    measures: dict[str, Array]  # each (N,)
     kinds: list[str]
     groups: list[int]  # the same of pictures that were made of one radiograph
 
-    def frontal(self) -> Tensor:
-        """bool (N,)."""
-        return torch.tensor([kind == FRONTAL for kind in self.kinds])
+    def frontal(self) -> NDArray[np.bool_]:
+        """(N,)."""
+        return np.array([kind == FRONTAL for kind in self.kinds])
 
-    def chosen(self, wanted: Tensor) -> Seen:
+    def chosen(self, wanted: NDArray[np.intp]) -> Seen:
         """Those at the indices."""
         return Seen(
             self.views[wanted],
@@ -85,8 +86,8 @@ def fit_frontal_model(
     votes = _held_out_votes(seen)
     slope, offset = _logistic(votes[:, None], seen.frontal())
     model = replace(model, slope=_short(slope.item()), offset=_short(offset.item()))
-    scores = (model.slope * votes + model.offset).sigmoid()
-    threshold_prob = _short(scores[seen.frontal()].quantile(1 - accepted).item())
+    scores = expit(model.slope * votes + model.offset)
+    threshold_prob = _short(float(np.quantile(scores[seen.frontal()], 1 - accepted)))
     return replace(
         model,
         image_size=image_size,
@@ -100,33 +101,32 @@ def fit_frontal_model(
     )
 
 
-def _rates(kinds: list[str], accepted: Tensor) -> dict[str, float]:
-    """Share of each kind's pictures that pass. accepted: bool (N,)."""
+def _rates(kinds: list[str], accepted: NDArray[np.bool_]) -> dict[str, float]:
+    """Share of each kind's pictures that pass. accepted: (N,)."""
     names = np.array(kinds)
-    return {k: round(float(accepted.numpy()[names == k].mean()), 4) for k in Counter(kinds)}
+    return {k: round(float(accepted[names == k].mean()), 4) for k in Counter(kinds)}
 
 
-def _held_out_votes(seen: Seen) -> Tensor:
+def _held_out_votes(seen: Seen) -> Array:
     """Sum of votes for each picture by a model of the other folds' radiographs: (N,)."""
-    votes = torch.zeros(len(seen.kinds))
+    votes = np.zeros(len(seen.kinds), dtype=np.float32)
     for fit, held in GroupKFold(N_FOLDS).split(seen.views, groups=seen.groups):
-        rest = seen.chosen(torch.from_numpy(held))
-        model = _fitted(seen.chosen(torch.from_numpy(fit)))
-        votes[torch.from_numpy(held)] = model.votes(model.numbers(rest.views, rest.measures))
+        rest, model = seen.chosen(held), _fitted(seen.chosen(fit))
+        votes[held] = model.votes(model.numbers(rest.views, rest.measures))
     return votes
 
 
 def _fitted(seen: Seen) -> FrontalModel:
     """A model whose score is not yet a probability and has no threshold."""
     frontal = seen.frontal()
-    view_mean = seen.views[frontal].mean(dim=0)
-    modes = torch.linalg.svd(seen.views[frontal] - view_mean, full_matrices=False)[2][:N_MODES]
-    told = torch.stack(list(seen.measures.values()), dim=1)
-    numbers = torch.cat([project(seen.views, view_mean, modes), told], dim=1)
-    centre, spread = numbers[frontal].mean(dim=0), numbers[frontal].std(dim=0).clamp(min=1e-6)
+    view_mean = seen.views[frontal].mean(axis=0)
+    modes = np.linalg.svd(seen.views[frontal] - view_mean, full_matrices=False)[2][:N_MODES]
+    told = np.stack(list(seen.measures.values()), axis=1)
+    numbers = np.concatenate([project(seen.views, view_mean, modes), told], axis=1)
+    centre, spread = numbers[frontal].mean(axis=0), _spread(numbers[frontal])
     numbers = standard(numbers, centre, spread)
-    machine = SVC(C=MARGIN_COST, gamma=LIKENESS).fit(numbers.numpy(), frontal.numpy())
-    reason_votes, reason_prior = _reasons(numbers[~frontal], seen.chosen(torch.where(~frontal)[0]))
+    machine = SVC(C=MARGIN_COST, gamma=LIKENESS).fit(numbers, frontal)
+    reason_votes, reason_prior = _reasons(numbers[~frontal], seen.chosen(np.flatnonzero(~frontal)))
     return FrontalModel(
         image_size=0,
         weights_sha256="",
@@ -148,20 +148,23 @@ def _fitted(seen: Seen) -> FrontalModel:
     )
 
 
-def _reasons(numbers: Tensor, others: Seen) -> tuple[Tensor, Tensor]:
+def _reasons(numbers: Array, others: Seen) -> tuple[Array, Array]:
     """Votes (reasons, 2 N) and priors (reasons,); a kind that is no reason is no chest."""
     reasons = [REASONS.index(k if k in REASONS else NOT_CHEST) for k in others.kinds]
-    return _logistic(torch.cat([numbers, numbers.square()], dim=1), torch.tensor(reasons))
+    return _logistic(np.concatenate([numbers, np.square(numbers)], axis=1), np.array(reasons))
 
 
-def _logistic(inputs: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+def _logistic(inputs: Array, classes: NDArray[np.generic]) -> tuple[Array, Array]:
     """Logistic regression on standardised inputs, whose scale is then taken back."""
-    mean, scale = inputs.mean(dim=0), inputs.std(dim=0).clamp(min=1e-6)
-    fitted = LogisticRegression(C=REASON_COST, max_iter=1000).fit(
-        ((inputs - mean) / scale).numpy(), classes.numpy()
-    )
-    votes = torch.from_numpy(fitted.coef_).float() / scale
-    return votes, torch.from_numpy(fitted.intercept_).float() - votes @ mean
+    mean, scale = inputs.mean(axis=0), _spread(inputs)
+    fitted = LogisticRegression(C=REASON_COST, max_iter=1000).fit((inputs - mean) / scale, classes)
+    votes = (fitted.coef_ / scale).astype(np.float32)
+    return votes, (fitted.intercept_ - votes @ mean).astype(np.float32)
+
+
+def _spread(numbers: Array) -> Array:
+    """Standard deviation of each column, at least a little. numbers: (N, K) -> (K,)."""
+    return np.maximum(numbers.std(axis=0, ddof=1), 1e-6)
 
 
 def _short(value: Any) -> Any:

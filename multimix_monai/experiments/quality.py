@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from multimix_monai.arrays.quality import RULES, judge, measure_mask
 from multimix_monai.data.datalist import load_part
 from multimix_monai.data.images import read_mask
 from multimix_monai.data.keys import Keys
@@ -34,12 +35,7 @@ from multimix_monai.handlers import load_weights
 from multimix_monai.metrics import mask_metrics
 from multimix_monai.networks import PackedMultiMix
 from multimix_monai.transforms import postprocessing, preprocessing
-from multimix_monai.transforms.quality import (
-    RULES,
-    frame,
-    judge,
-    measure_mask,
-)
+from multimix_monai.transforms.quality import frame
 
 Item = Mapping[str, Any]
 BATCH = 16

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import TraceKeys
+from numpy.typing import NDArray
 
+from multimix_monai.arrays.turn import Turn, step_of, turn_to_standard, turned, turned_back
 from multimix_monai.data.keys import Keys
-
-STANDARD = "L\\F"  # rows run to the patient's left, columns to the feet
-
-
-class Turn(NamedTuple):
-    """What brings a plane to the standard orientation, in this order."""
-
-    transpose: bool
-    flip_columns: bool
-    flip_rows: bool
 
 
 class Orientd(MapTransform, InvertibleTransform):
@@ -45,13 +37,13 @@ class Orientd(MapTransform, InvertibleTransform):
         turn = turn_to_standard(orientation)
         for key in self.key_iterator(item):
             stored: MetaTensor = item[key]
-            turned = stored if turn is None else _turned(stored, turn)
+            upright = stored if turn is None else _like(stored, turned(plane_of(stored), turn))
             # Also where nothing moved: the first record of a case holds its stored grid.
             self.push_transform(
-                turned, orig_size=tuple(stored.shape[1:]), extra_info={"turn": tuple(turn or ())}
+                upright, orig_size=tuple(stored.shape[1:]), extra_info={"turn": tuple(turn or ())}
             )
-            item[key] = turned
-        _note(item[Keys.IMAGE], orientation, turn)
+            item[key] = upright
+        _note(item[Keys.IMAGE], step_of(orientation, turn))
         return item
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -60,53 +52,22 @@ class Orientd(MapTransform, InvertibleTransform):
         for key in self.key_iterator(item):
             turn = self.pop_transform(item[key])[TraceKeys.EXTRA_INFO]["turn"]
             if turn:
-                item[key] = _turned_back(item[key], Turn(*turn))
+                item[key] = _like(item[key], turned_back(plane_of(item[key]), Turn(*turn)))
         return item
 
 
-def turn_to_standard(orientation: str) -> Turn | None:
-    """The turn for an orientation such as `R\\F`; None where none is needed or none is known.
-
-    >>> turn_to_standard("F\\\\R")
-    Turn(transpose=True, flip_columns=True, flip_rows=False)
-    """
-    row, _, column = orientation.partition("\\")
-    transpose = row in ("H", "F")
-    if transpose:
-        row, column = column, row
-    if row not in ("L", "R") or column not in ("F", "H"):
-        return None
-    turn = Turn(transpose, flip_columns=row == "R", flip_rows=column == "H")
-    return turn if any(turn) else None
+def plane_of(image: MetaTensor) -> NDArray[Any]:
+    """(1, H, W), on any device -> (H, W)."""
+    plane: NDArray[Any] = image.as_tensor().cpu().numpy()[0]
+    return plane
 
 
-def _turned(image: MetaTensor, turn: Turn) -> MetaTensor:
-    """image: (1, H, W) -> (1, H, W) or transposed (1, W, H), with the same meta and records."""
-    plane = image.as_tensor()
-    plane = plane.transpose(1, 2) if turn.transpose else plane
-    return _like(image, plane.flip(_axes(turn)))
+def _like(image: MetaTensor, plane: NDArray[Any]) -> MetaTensor:
+    """plane: (H, W) -> (1, H, W) with the image's meta and records."""
+    return MetaTensor(torch.from_numpy(plane.copy())[None]).copy_meta_from(image)
 
 
-def _turned_back(image: MetaTensor, turn: Turn) -> MetaTensor:
-    plane = image.as_tensor().flip(_axes(turn))
-    return _like(image, plane.transpose(1, 2) if turn.transpose else plane)
-
-
-def _axes(turn: Turn) -> list[int]:
-    return [axis for axis, flip in ((2, turn.flip_columns), (1, turn.flip_rows)) if flip]
-
-
-def _like(image: MetaTensor, plane: torch.Tensor) -> MetaTensor:
-    return MetaTensor(plane.contiguous()).copy_meta_from(image)
-
-
-def _note(image: MetaTensor, orientation: str, turn: Turn | None) -> None:
-    """Adds to the image's steps what was done, or why nothing was."""
-    if not orientation or orientation == STANDARD:
-        return
-    if turn is None:
-        step = f"orientation {orientation} left as stored"
-    else:
-        step = ", ".join(name for name, done in turn._asdict().items() if done)
-        step = f"from {orientation} to {STANDARD}: {step.replace('_', ' ')}"
-    image.meta["steps"] = "; ".join(filter(None, [str(image.meta.get("steps", "")), step]))
+def _note(image: MetaTensor, step: str) -> None:
+    """Adds a step, if there is one to tell, to the image's."""
+    if step:
+        image.meta["steps"] = "; ".join(filter(None, [str(image.meta.get("steps", "")), step]))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import numpy as np
 from monai.transforms import Transform
 
+from multimix_monai.arrays.grey import as_picture
 from multimix_monai.data.keys import Keys
 
 
@@ -19,5 +19,4 @@ class KeepPicture(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """An item with `image`, (1, H, W) in [0, 1]."""
-        pixels = data[Keys.IMAGE].numpy()[0]
-        return {**data, Keys.PICTURE: np.rint(255 * pixels).astype(np.uint8)}
+        return {**data, Keys.PICTURE: as_picture(data[Keys.IMAGE].numpy()[0])}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import (
@@ -13,12 +13,13 @@ from monai.transforms import (
     CastToTyped,
     Compose,
     Invertd,
-    KeepLargestConnectedComponentd,
     MapTransform,
     Transform,
 )
-from monai.utils import convert_to_tensor
+from monai.utils import convert_to_numpy
 
+from multimix_monai.arrays.output import check_temperature, unpack
+from multimix_monai.arrays.parts import largest_parts
 from multimix_monai.data.keys import Keys
 from multimix_monai.transforms.quality import MaskQualityd
 
@@ -77,7 +78,7 @@ def postprocessing(
         CastToTyped(keys=Keys.PRED, dtype=torch.uint8),
     ]
     if keep_components:
-        steps.append(KeepLargestConnectedComponentd(keys=Keys.PRED, num_components=keep_components))
+        steps.append(LargestPartsd(keys=(Keys.PRED,), n_parts=keep_components))
     return Compose(steps)
 
 
@@ -98,8 +99,7 @@ class UnpackPredictiond(MapTransform):
         self, *, mask_channels: int = 1, num_classes: int = 2, temperature: float = 1.0
     ) -> None:
         super().__init__(Keys.PRED)
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature is {temperature}; it must be above 0 and finite")
+        check_temperature(temperature)
         self.temperature = temperature
         self.mask_channels = mask_channels
         self.num_classes = num_classes
@@ -111,18 +111,40 @@ class UnpackPredictiond(MapTransform):
                 f"'{Keys.IMAGE}' is {type(item.get(Keys.IMAGE))}, not the MetaTensor that "
                 "preprocessing made: without its record no result finds back to its own grid"
             )
-        packed = convert_to_tensor(item[Keys.PRED], dtype=torch.float32, track_meta=False)
-        sizes = [self.mask_channels, 1, self.num_classes]
-        if packed.ndim != 3 or packed.shape[0] != sum(sizes):
-            raise ValueError(
-                f"'{Keys.PRED}' has shape {tuple(packed.shape)}; expected ({sum(sizes)}, H, W): "
-                f"{self.mask_channels} mask, 1 saliency, {self.num_classes} class channels of one "
-                "decollated case: wrap the network in PackedMultiMix, or decollate the batch"
-            )
-        seg_logits, saliency, class_logits = packed.split(sizes)
+        output = unpack(
+            convert_to_numpy(item[Keys.PRED]).astype(np.float32, copy=False),
+            mask_channels=self.mask_channels,
+            num_classes=self.num_classes,
+            temperature=self.temperature,
+        )
         # MetaTensors, or Invertd passes them by.
-        item[Keys.PRED] = MetaTensor(seg_logits.sigmoid())
-        item[Keys.SALIENCY] = MetaTensor(saliency.clone())
-        item[Keys.RAW_PROBS] = class_logits[:, 0, 0].softmax(dim=0)
-        item[Keys.PROBS] = (class_logits[:, 0, 0] / self.temperature).softmax(dim=0)
+        item[Keys.PRED] = MetaTensor(torch.from_numpy(output.mask_probs))
+        item[Keys.SALIENCY] = MetaTensor(torch.from_numpy(output.saliency))
+        item[Keys.PROBS] = torch.from_numpy(output.probs)
+        item[Keys.RAW_PROBS] = torch.from_numpy(output.raw_probs)
+        return item
+
+
+class LargestPartsd(MapTransform):
+    """Keep of each mask only its largest connected parts, of 8 neighbours.
+
+    Differs: from monai.transforms.KeepLargestConnectedComponentd, which needs scikit-image and
+    twice the memory on a radiograph's own grid.
+
+    Args:
+        keys: masks (C, H, W) of 0 and 1.
+        n_parts: how many each channel keeps.
+    """
+
+    def __init__(self, keys: Sequence[str], *, n_parts: int) -> None:
+        super().__init__(keys)
+        self.n_parts = n_parts
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            planes = convert_to_numpy(item[key]) > 0
+            kept = np.stack([largest_parts(plane, self.n_parts) for plane in planes])
+            mask = torch.from_numpy(kept).to(item[key].dtype)
+            item[key] = MetaTensor(mask).copy_meta_from(item[key])
         return item

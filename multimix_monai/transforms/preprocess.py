@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.data import MetaTensor
@@ -17,14 +16,14 @@ from monai.transforms import Compose, InvertibleTransform, MapTransform, Spatial
 from monai.transforms.utils import scale_affine
 from monai.utils import TraceKeys
 
-from multimix_monai.data.images import ImageError
+from multimix_monai.arrays.grey import LOWER, UPPER, stretched
+from multimix_monai.arrays.resize import fitted_size, resize
 from multimix_monai.data.keys import Keys
 from multimix_monai.transforms.loading import LoadCased
-from multimix_monai.transforms.orient import Orientd
+from multimix_monai.transforms.orient import Orientd, plane_of
 from multimix_monai.transforms.picture import KeepPicture
 
 NETWORK_STRIDE = 32
-MIN_CONTRAST = 0.005  # of the file's range [0, 1]: a little over one grey level of 8 bits
 
 
 def preprocessing(
@@ -99,7 +98,7 @@ class ResizeLongestd(MapTransform, InvertibleTransform):
 
     Differs: from monai.transforms.Resized, whose antialiasing takes seconds on a 20-megapixel
     radiograph and whose "area" mode comes back as blocks. Here both directions are bilinear with
-    torch's antialiasing, which moves no structure. Masks come out binary again.
+    antialiasing, which moves no structure. Masks come out binary again.
 
     Args:
         keys: items (1, H, W), each a MetaTensor.
@@ -121,8 +120,7 @@ class ResizeLongestd(MapTransform, InvertibleTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         for key in self.key_iterator(item):
-            scale = self.longest_side / max(item[key].shape[1:])
-            size = tuple(max(1, round(n * scale)) for n in item[key].shape[1:])
+            size = fitted_size(item[key].shape[1:], longest_side=self.longest_side)
             resized = self._resize(item[key], size=size, mode="bilinear")
             if key in self.binary_keys:
                 resized.copy_((resized >= 0.5).to(resized.dtype))
@@ -136,12 +134,11 @@ class ResizeLongestd(MapTransform, InvertibleTransform):
             info = self.pop_transform(item[key])
             size = tuple(int(n) for n in info[TraceKeys.ORIG_SIZE])
             with self.trace_transform(False):
-                item[key] = self._resize(
-                    item[key], size=size, mode=info[TraceKeys.EXTRA_INFO]["mode"]
-                )
+                mode = info[TraceKeys.EXTRA_INFO]["mode"]
+                item[key] = self._resize(item[key], size=(size[0], size[1]), mode=mode)
         return item
 
-    def _resize(self, image: MetaTensor, *, size: tuple[int, ...], mode: str) -> MetaTensor:
+    def _resize(self, image: MetaTensor, *, size: tuple[int, int], mode: str) -> MetaTensor:
         before = tuple(image.shape[1:])
         record = self.track_transform_meta(
             image,
@@ -150,17 +147,15 @@ class ResizeLongestd(MapTransform, InvertibleTransform):
             orig_size=before,
             transform_info=self.get_transform_info(),
         )
-        resized = MetaTensor(_interpolate(image.as_tensor(), size=size, mode=mode))
+        resized = MetaTensor(_interpolate(image, size=size, mode=mode))
         return resized.copy_meta_from(record)
 
 
-def _interpolate(plane: torch.Tensor, *, size: tuple[int, ...], mode: str) -> torch.Tensor:
-    """plane: (1, H, W) -> float32 (1, *size), a copy; pixel centres at (i + 0.5) / n."""
-    if tuple(plane.shape[1:]) == size:
-        return plane.float().clone()
-    if mode == "nearest":
-        return F.interpolate(plane[None].float(), size=size, mode="nearest-exact")[0]
-    return F.interpolate(plane[None].float(), size=size, mode="bilinear", antialias=True)[0]
+def _interpolate(image: MetaTensor, *, size: tuple[int, int], mode: str) -> torch.Tensor:
+    """image: (1, H, W) -> float32 (1, *size), a copy; pixel centres at (i + 0.5) / n."""
+    if mode == "nearest":  # as Invertd may ask for
+        return F.interpolate(image.as_tensor()[None].float(), size=size, mode="nearest-exact")[0]
+    return torch.from_numpy(resize(plane_of(image), size=size))[None].to(image.device)
 
 
 class NormalizePercentilesd(MapTransform):
@@ -174,7 +169,7 @@ class NormalizePercentilesd(MapTransform):
         ImageError: the percentiles lie within MIN_CONTRAST of each other.
     """
 
-    def __init__(self, keys: Sequence[str], *, lower: float = 0.5, upper: float = 99.5) -> None:
+    def __init__(self, keys: Sequence[str], *, lower: float = LOWER, upper: float = UPPER) -> None:
         super().__init__(keys)
         self.percentiles = (lower, upper)
 
@@ -182,14 +177,8 @@ class NormalizePercentilesd(MapTransform):
         item = dict(data)
         for key in self.key_iterator(item):
             image: MetaTensor = item[key]
-            plane = image.as_tensor()
-            low, high = (float(p) for p in np.percentile(plane.numpy(), self.percentiles))
-            if high - low < MIN_CONTRAST:
-                raise ImageError(
-                    f"{image.meta.get('filename_or_obj', key)}: nearly constant, "
-                    f"{self.percentiles[1] - self.percentiles[0]:g} % of its pixels lie between "
-                    f"{low:.4f} and {high:.4f} of the range 0 to 1: leave it out"
-                )
-            normalized = ((plane - low) / (high - low)).clamp_(0, 1)
-            item[key] = MetaTensor(normalized).copy_meta_from(image)
+            lower, upper = self.percentiles
+            name = str(image.meta.get("filename_or_obj", key))
+            plane = stretched(plane_of(image), lower=lower, upper=upper, name=name)
+            item[key] = MetaTensor(torch.from_numpy(plane)[None]).copy_meta_from(image)
         return item

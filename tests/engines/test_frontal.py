@@ -13,19 +13,18 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor
 
-from multimix_monai.data.calibration import weights_digest
-from multimix_monai.data.keys import Keys
-from multimix_monai.data.synthetic import draw_radiograph
-from multimix_monai.engines.frontal import MESSAGES, FrontalCheck
-from multimix_monai.engines.frontal_model import (
+from multimix_monai.arrays.frontal import MESSAGES
+from multimix_monai.arrays.frontal_model import (
     REASONS,
     FrontalModel,
     load_frontal_model,
-    project,
     save_frontal_model,
-    standard,
 )
-from multimix_monai.transforms.lung_view import lung_views
+from multimix_monai.arrays.lung_view import SIDE
+from multimix_monai.data.calibration import weights_digest
+from multimix_monai.data.keys import Keys
+from multimix_monai.data.synthetic import draw_radiograph
+from multimix_monai.engines.frontal import FrontalCheck
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
 PARAMETERS, WEIGHTS = BUNDLE / "models" / "frontal_check.json", BUNDLE / "models" / "model.pt"
@@ -173,42 +172,12 @@ def test_the_threshold_decides_and_the_likeliest_reason_is_given(tmp_path: Path)
         assert items[Keys.FRONTAL]["score"] == pytest.approx(1 / (1 + np.e), abs=1e-6)
 
 
-def test_numbers_are_shares_of_modes_what_is_left_and_measures_in_standard_deviations() -> None:
-    views = torch.zeros(1, 288)
-    views[0, 0], views[0, 1], views[0, 144] = 3.0, 12.0, 6.0
-    raw = project(views, torch.zeros(288), torch.eye(288)[:1])
-    assert raw[0].tolist() == pytest.approx([3, 1, 0.5])
-    numbers = standard(raw, torch.tensor([1.0, 0, 0]), torch.tensor([2.0, 1, 0.05]))
-    assert numbers[0].tolist() == pytest.approx([1, 1, 6])
-    model = a_model(centre=[1.0, 0, 0, 0.25], spread=[2.0, 1, 1, 0.5])
-    numbers = model.numbers(views, {"area": torch.tensor([0.75]), "other": torch.tensor([9.0])})
-    assert numbers[0].tolist() == pytest.approx([1, 1, 0.5, 1])
-
-
-def test_votes_are_the_sum_over_examples_of_likeness_and_reasons_see_squares() -> None:
-    model = a_model(examples=[[0.0] * 4, [2.0, 0, 0, 0]], example_votes=[3.0, -1.0], prior=0.5)
-    numbers = torch.tensor([[2.0, 0, 0, 0], [0, 1.0, 0, 0]])
-    by_hand = [3 * np.exp(-2) - 1 + 0.5, 3 * np.exp(-0.5) - np.exp(-2.5) + 0.5]
-    assert model.votes(numbers).tolist() == pytest.approx(by_hand, rel=1e-5)
-    assert model.score(numbers).tolist() == pytest.approx(
-        [1 / (1 + np.exp(-v)) for v in by_hand], rel=1e-5
-    )
-    votes = [[0.0] * 8 for _ in REASONS]
-    votes[1][0], votes[3][5] = 1.0, 0.5  # of the first number, and of the second's square
-    assert a_model(reason_votes=votes).reasons(numbers) == ["rotated_180", "inverted"]
-
-
-def test_parameters_survive_writing_and_reading(tmp_path: Path) -> None:
-    save_frontal_model(a_model(), tmp_path / "p.json")
-    assert load_frontal_model(tmp_path / "p.json") == a_model()
-
-
 def test_the_shipped_parameters_are_fitted_to_the_shipped_weights_and_size() -> None:
     model = load_frontal_model(PARAMETERS)
     config = json.loads((BUNDLE / "configs" / "inference.json").read_text())
     assert model.weights_sha256 == weights_digest(WEIGHTS)
     assert model.image_size == config["image_size"]
-    assert lung_views(torch.rand(1, 64, 64), torch.rand(1, 64, 64)).shape[1] == len(model.view_mean)
+    assert len(model.view_mean) == 2 * SIDE * SIDE
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"image_size": 1}', "not JSON"])

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from multimix_monai.engines import FlipCheck
-from multimix_monai.engines.quality import mask_disagreement
 
 
 def packed(mask_logits: Tensor, pneumonia_logits: Tensor) -> Tensor:
@@ -47,12 +46,6 @@ def test_a_network_that_sees_one_side_contradicts_itself_where_the_sides_differ(
     assert first["flip_mask"] == 1 and second["flip_mask"] == 1
     assert first["flip_prob"] == pytest.approx(torch.sigmoid(torch.tensor(2.0)).item() - 0.5)
     assert second["flip_prob"] == 0
-
-
-def test_disagreement_is_one_minus_dice_and_0_where_both_are_empty() -> None:
-    a, b = torch.zeros(2, 1, 3, 3, dtype=torch.bool), torch.zeros(2, 1, 3, 3, dtype=torch.bool)
-    a[0, 0, 0, :3], b[0, 0, 0, 1:3] = True, True
-    assert mask_disagreement(a, b).tolist() == pytest.approx([1 - 4 / 5, 0])
 
 
 def test_the_measures_are_plain_floats_and_there_is_one_pass_a_batch() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from multimix_monai.arrays.quality import RULES
 from multimix_monai.experiments.broken import BREAKS, DEGRADED
 from multimix_monai.experiments.quality import caught, main, report
-from multimix_monai.transforms.quality import RULES
 
 
 @pytest.fixture

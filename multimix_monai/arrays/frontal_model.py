@@ -1,4 +1,4 @@
-"""Engines: how likely it is that a picture, as seen from its lungs, is a frontal chest radiograph.
+"""Arrays: how likely it is that a picture, as seen from its lungs, is a frontal chest radiograph.
 
 A view is the mean frontal chest, plus a few modes, ways in which chests differ, plus what is left,
 which is how unlike any chest it is. By these numbers and the measures, each in standard deviations
@@ -9,12 +9,17 @@ is none gets its reason from a logistic regression on the same numbers and their
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from scipy.special import expit
+
+Array = NDArray[np.float32]
 
 FRONTAL = "frontal"
 NOT_CHEST = "not_frontal_chest"
@@ -33,8 +38,8 @@ class FrontalModel:
         image_size: side of the network's input that it was fitted at.
         weights_sha256: of the file of the network's weights that it was fitted to.
         threshold_prob: a picture whose probability is at or above it is a frontal chest.
-        measures: names of the measures, in order; see `transforms.lung_view.lung_measures`.
-        view_mean: (V,), mean view of frontal chests, see `transforms.lung_view.lung_views`.
+        measures: names of the measures, in order; see `lung_measures.lung_measures`.
+        view_mean: (V,), mean view of frontal chests, see `lung_view.lung_views`.
         modes: (M, V), orthonormal.
         centre: (N,), mean of each number among frontal chests.
         spread: (N,), standard deviation.
@@ -66,31 +71,33 @@ class FrontalModel:
     reason_prior: list[float]
     fitted_on: dict[str, Any]
 
-    def numbers(self, views: Tensor, measures: dict[str, Tensor]) -> Tensor:
+    def numbers(self, views: Array, measures: Mapping[str, Array]) -> Array:
         """views (B, V) and measures, each (B,) -> (B, N) in standard deviations."""
-        told = torch.stack([measures[name] for name in self.measures], dim=1)
-        shares = project(views, torch.tensor(self.view_mean), torch.tensor(self.modes))
-        return standard(
-            torch.cat([shares, told], dim=1), torch.tensor(self.centre), torch.tensor(self.spread)
-        )
+        told = np.stack([measures[name] for name in self.measures], axis=1)
+        shares = project(views, self._array("view_mean"), self._array("modes"))
+        numbers = np.concatenate([shares, told], axis=1)
+        return standard(numbers, self._array("centre"), self._array("spread"))
 
-    def votes(self, numbers: Tensor) -> Tensor:
+    def votes(self, numbers: Array) -> Array:
         """Sum of the examples' votes, above 0 for frontal: (B, N) -> (B,)."""
-        distance = torch.cdist(numbers, torch.tensor(self.examples)).square()
-        return (-self.likeness * distance).exp() @ torch.tensor(self.example_votes) + self.prior
+        distance = cdist(numbers, self._array("examples"), "sqeuclidean")
+        return np.exp(-self.likeness * distance) @ self._array("example_votes") + self.prior
 
-    def score(self, numbers: Tensor) -> Tensor:
+    def score(self, numbers: Array) -> Array:
         """Probability of a frontal chest: (B, N) -> (B,)."""
-        return (self.slope * self.votes(numbers) + self.offset).sigmoid()
+        return expit(self.slope * self.votes(numbers) + self.offset)
 
-    def reasons(self, numbers: Tensor) -> list[str]:
+    def reasons(self, numbers: Array) -> list[str]:
         """The likeliest of REASONS for each picture that is no frontal chest. numbers: (B, N)."""
-        inputs = torch.cat([numbers, numbers.square()], dim=1)
-        logits = inputs @ torch.tensor(self.reason_votes).T + torch.tensor(self.reason_prior)
-        return [REASONS[i] for i in logits.argmax(dim=1).tolist()]
+        inputs = np.concatenate([numbers, np.square(numbers)], axis=1)
+        logits = inputs @ self._array("reason_votes").T + self._array("reason_prior")
+        return [REASONS[i] for i in logits.argmax(axis=1)]
+
+    def _array(self, name: str) -> Array:
+        return np.array(getattr(self, name), dtype=np.float32)
 
 
-def project(views: Tensor, mean: Tensor, modes: Tensor) -> Tensor:
+def project(views: Array, mean: Array, modes: Array) -> Array:
     """Share of each mode, and root mean square of what is left of the picture and of the lungs.
 
     views: (B, V), mean: (V,), modes: (M, V) -> (B, M + 2).
@@ -99,13 +106,13 @@ def project(views: Tensor, mean: Tensor, modes: Tensor) -> Tensor:
     """
     shares = (views - mean) @ modes.T
     left = views - mean - shares @ modes
-    rest = left.unflatten(1, (2, -1)).square().mean(dim=2).sqrt()
-    return torch.cat([shares, rest], dim=1)
+    rest = np.sqrt(np.square(left.reshape(len(left), 2, -1)).mean(axis=2))
+    return np.concatenate([shares, rest], axis=1)
 
 
-def standard(numbers: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+def standard(numbers: Array, centre: Array, spread: Array) -> Array:
     """In standard deviations from frontal chests, at most FURTHEST. numbers: (B, N)."""
-    return ((numbers - centre) / spread).clamp(-FURTHEST, FURTHEST)
+    return np.clip((numbers - centre) / spread, -FURTHEST, FURTHEST)
 
 
 def load_frontal_model(path: str | Path) -> FrontalModel:
