@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from multimix_monai.networks import fused
 from multimix_monai.networks.blocks import ConvBlock
 
 BRIDGE_SCALE = 8  # the first stage of the decoder works at an eighth of the image's size
@@ -40,7 +41,7 @@ class Decoder(nn.Module):
         skips = list(widths[-2::-1])
         below = list(widths[:0:-1])
         extra = [bridge_channels] + [0] * (len(skips) - 1)
-        self.blocks = nn.ModuleList(
+        self.blocks: Sequence[ConvBlock] = nn.ModuleList(  # type: ignore[assignment]
             ConvBlock(b + s + e, s, dropout_prob=dropout_prob)
             for b, s, e in zip(below, skips, extra, strict=True)
         )
@@ -50,12 +51,22 @@ class Decoder(nn.Module):
         self.unused_head = nn.Conv2d(widths[0] + 1, mask_channels, kernel_size=1)
         self.unused_head.requires_grad_(False)
 
-    def forward(self, features: Sequence[Tensor], bridge: Tensor) -> Tensor:
-        """features: finest first; bridge: (B, C, H/8, W/8) -> mask logits (B, M, H, W)."""
-        x = features[-1]
-        extras: list[Tensor] = [bridge]
-        for block, skip in zip(self.blocks, features[-2::-1], strict=True):
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = block(torch.cat([x, skip, *extras], dim=1))
-            extras = []
-        return self.head(x)
+    def forward(self, features: Sequence[Tensor], bridge: Tensor, *, fast: bool = False) -> Tensor:
+        """features: finest first; bridge: (B, C, H/8, W/8) -> mask logits (B, M, H, W).
+
+        Fast, the steps are compiled, see `fused`.
+        """
+        decode = fused.decode if fast else plain_decode
+        logits: Tensor = self.head(decode(self.blocks, features, bridge))
+        return logits
+
+
+def plain_decode(blocks: Sequence[ConvBlock], features: Sequence[Tensor], bridge: Tensor) -> Tensor:
+    """All blocks. -> (B, widths[0], H, W)."""
+    x = features[-1]
+    extras: list[Tensor] = [bridge]
+    for block, skip in zip(blocks, features[-2::-1], strict=True):
+        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = block(torch.cat([x, skip, *extras], dim=1))
+        extras = []
+    return x

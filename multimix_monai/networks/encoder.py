@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from multimix_monai.networks import fused
 from multimix_monai.networks.blocks import BlockRecord, ConvBlock
 
 
@@ -22,9 +23,9 @@ class Stage(NamedTuple):
 class Encoded(NamedTuple):
     """What the encoder knows of a batch."""
 
-    features: tuple[Tensor, ...]  # the output of each block before its pooling, finest first
+    features: tuple[Tensor, ...]  # of each block before its pooling, finest first; of those kept
     class_logits: Tensor  # (B, classes)
-    stages: tuple[Stage, ...] | None  # only where a record was asked for
+    stages: tuple[Stage | fused.FusedStage, ...] | None  # only where a record was asked for
 
 
 class Encoder(nn.Module):
@@ -41,21 +42,36 @@ class Encoder(nn.Module):
         )
         self.classifier = nn.Linear(widths[-1], num_classes)
 
-    def forward(self, x: Tensor) -> Encoded:
-        """x: (B, in_channels, H, W) -> features and class logits."""
+    def forward(self, x: Tensor, *, keep: int | None = None, fast: bool = False) -> Encoded:
+        """x: (B, in_channels, H, W) -> features of the first `keep`, all if None, and all classes.
+
+        Fast, the steps are compiled, see `fused`.
+        """
+        if fast:
+            n = len(x) if keep is None else keep
+            found, x, _ = fused.encode(self.blocks, x, keep=n, dropout=self.training)
+            return Encoded(tuple(found), self.classify(x), None)
         features = []
         for block in self.blocks:
             x = block(x)
-            features.append(x)
+            features.append(x[:keep])
             x = F.max_pool2d(x, 2)
         return Encoded(tuple(features), self.classify(x), None)
 
-    def forward_recorded(self, x: Tensor, *, keep: int, dropout: bool) -> Encoded:
-        """The same with a record of the first `keep` images, along which `saliency` runs back."""
+    def forward_recorded(
+        self, x: Tensor, *, keep: int, dropout: bool, fast: bool = False
+    ) -> Encoded:
+        """The same for the first `keep` images, with the record along which `saliency` runs back.
+
+        Class logits are those of all. Fast, the steps are compiled, see `fused`.
+        """
+        if fast:
+            found, x, records = fused.encode(self.blocks, x, keep=keep, dropout=dropout)
+            return Encoded(tuple(found), self.classify(x), tuple(records))
         features, stages = [], []
         for block in self.blocks:
             x, record = block.forward_recorded(x, keep=keep, dropout=dropout)
-            features.append(x)
+            features.append(x[:keep])
             x, indices = F.max_pool2d(x, 2, return_indices=True)
             stages.append(Stage(record, indices[:keep], (x.shape[2] * 2, x.shape[3] * 2)))
         return Encoded(tuple(features), self.classify(x), tuple(stages))

@@ -69,6 +69,7 @@ class MultiMix(nn.Module):
             in_channels + 1, mask_channels, widths=widths, dropout_prob=dropout_prob
         )
         self.in_channels = in_channels
+        self.fused = False
         self.saliency_pass = saliency_pass
         self.divisor = 2 ** len(widths)
 
@@ -87,22 +88,28 @@ class MultiMix(nn.Module):
         if n == 0:
             empty = x.new_zeros(0, 1, *x.shape[2:])
             seg_logits = empty.expand(0, self.decoder.head.out_channels, *x.shape[2:])
-            return Prediction(seg_logits, self.encoder(x).class_logits, empty)
+            encoded = self.encoder(x, fast=self.is_fast())
+            return Prediction(seg_logits, encoded.class_logits, empty)
         encoded, saliency_map = self.encode(x, n)
-        features = [f[:n] for f in encoded.features]
-        seg_logits = self.decoder(features, bridge(x[:n], saliency_map))
+        seg_logits = self.decoder(
+            encoded.features, bridge(x[:n], saliency_map), fast=self.is_fast()
+        )
         return Prediction(seg_logits, encoded.class_logits, saliency_map)
+
+    def is_fast(self) -> bool:
+        """Whether to go the compiled way: where it was asked for, and a record is of use."""
+        return self.fused and not (torch.is_inference_mode_enabled() or torch.jit.is_tracing())
 
     def encode(self, x: Tensor, n: int) -> tuple[Encoded, Tensor]:
         """Encode all images, with the saliency of the first n: (n, 1, H, W)."""
-        weight = self.encoder.classifier.weight
+        weight, fast = self.encoder.classifier.weight, self.is_fast()
         if self.training and self.saliency_pass == "separate":
             # Before the other pass: autocast reuses copies of the weights, and these need a graph.
-            encoded = self.encoder(x)
+            encoded = self.encoder(x, keep=n, fast=fast)
             with torch.no_grad():
-                still = self.encoder.forward_recorded(x[:n], keep=n, dropout=False)
+                still = self.encoder.forward_recorded(x[:n], keep=n, dropout=False, fast=fast)
             return encoded, saliency(still, classifier_weight=weight)
-        encoded = self.encoder.forward_recorded(x, keep=n, dropout=self.training)
+        encoded = self.encoder.forward_recorded(x, keep=n, dropout=self.training, fast=fast)
         return encoded, saliency(encoded, classifier_weight=weight)
 
 

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multimix_monai.networks import fused
 from multimix_monai.networks.blocks import SLOPE, BlockRecord, Layer
 from multimix_monai.networks.encoder import Encoded, Stage
+from multimix_monai.networks.fused import FusedStage
 
 
 def saliency(encoded: Encoded, *, classifier_weight: Tensor) -> Tensor:
@@ -34,16 +36,23 @@ def saliency(encoded: Encoded, *, classifier_weight: Tensor) -> Tensor:
     with torch.no_grad():
         grad = classifier_gradient(encoded, classifier_weight.detach())
         for stage in reversed(encoded.stages):
-            grad = block_gradient(unpool(grad, stage), stage.block)
+            grad = stage_gradient(grad, stage)
         return grad.abs().amax(dim=1, keepdim=True)
 
 
 def classifier_gradient(encoded: Encoded, weight: Tensor) -> Tensor:
     """The winning class' row, spread over the area that was averaged -> (B, widths[-1], h, w)."""
-    pooled = encoded.stages[-1].pool_indices  # type: ignore[index]
-    winner = weight[encoded.class_logits[: pooled.shape[0]].argmax(dim=1)]
-    area = pooled.shape[2] * pooled.shape[3]
-    return (winner / area)[:, :, None, None].expand_as(pooled)
+    n, _, height, width = encoded.features[-1].shape
+    winner = weight[encoded.class_logits[:n].argmax(dim=1)]
+    area = (height // 2) * (width // 2)
+    return (winner / area)[:, :, None, None].expand(-1, -1, height // 2, width // 2)
+
+
+def stage_gradient(grad: Tensor, stage: Stage | FusedStage) -> Tensor:
+    """Back through pooling and block, in the way that it was gone forward."""
+    if isinstance(stage, FusedStage):
+        return fused.stage_gradient(grad, stage)
+    return block_gradient(unpool(grad, stage), stage.block)
 
 
 def unpool(grad: Tensor, stage: Stage) -> Tensor:
