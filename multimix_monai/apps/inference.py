@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from multimix_monai.engines.evaluator import MultiMixEvaluator
 from multimix_monai.engines.failure import quiet_libraries
 from multimix_monai.handlers.results_table import ResultsTable
 
 if TYPE_CHECKING:
     from multimix_monai.dicom.findings import Algorithm
+    from multimix_monai.engines.evaluator import MultiMixEvaluator
 
 logger = logging.getLogger(__name__)
 

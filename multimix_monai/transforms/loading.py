@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from multimix_monai.data.images import ImageError, read_mask
 from multimix_monai.data.keys import Keys
-from multimix_monai.transforms.load import read_radiograph
+from multimix_monai.transforms.load import facts_of, meta_of, read_radiograph
 
 
 class LoadCased(MapTransform):
@@ -67,20 +67,8 @@ class LoadCased(MapTransform):
 
     def _read_image(self, item: dict[Hashable, Any], path: Path) -> None:
         radiograph = read_radiograph(path)
-        if radiograph.objections and not self.force:
-            raise ImageError(radiograph.objections[0].message, radiograph.objections[0].reason)
-        forced = [f"forced:{objection.reason}" for objection in radiograph.objections]
-        item[Keys.FLAGS] = [*radiograph.flags, *forced]
-        # Strings, not tuples: batches of cases with different numbers of steps must collate.
-        meta = {
-            "filename_or_obj": str(path),
-            "steps": "; ".join(radiograph.steps),
-            "spacing_source": radiograph.spacing_source,
-            "orientation": "\\".join(radiograph.orientation or ()),
-        }
-        item[Keys.IMAGE] = _plane(radiograph.pixels, meta=meta)
-        if radiograph.spacing_mm is not None:
-            item[Keys.SPACING] = tuple(float(mm) for mm in radiograph.spacing_mm)
+        item.update(facts_of(radiograph, force=self.force))
+        item[Keys.IMAGE] = _plane(radiograph.pixels, meta=meta_of(path, radiograph))
 
 
 def image_from_array(given: NDArray[Any] | torch.Tensor) -> MetaTensor:

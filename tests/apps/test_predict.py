@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from multimix_monai.apps import cli, inference
 from multimix_monai.apps.bundle import config_files
 from multimix_monai.data.calibration import Calibration, weights_digest, write_calibration
+from multimix_monai.engines import MultiMixEvaluator
 
 
 @pytest.fixture
@@ -255,7 +256,7 @@ def test_an_interruption_says_how_to_go_on(
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(inference.MultiMixEvaluator, "ask", interrupt)
+    monkeypatch.setattr(MultiMixEvaluator, "ask", interrupt)
     result = predict(tiny_dataset / "images", "--output", tmp_path)
     assert result.exit_code == 130
     assert "interrupted: run the same command again to go on" in result.stderr
