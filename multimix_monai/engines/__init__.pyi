@@ -9,7 +9,7 @@ from .precision import supports_bf16
 from .quality import FlipCheck
 from .reading import CaseLoader
 from .schedule import step_decay, warmup_cosine
-from .streams import StepSampler, StreamDataset
+from .streams import StepLoader, StepSampler, StreamDataset
 from .teacher import Teacher
 from .trainer import MultiMixTrainer
 
@@ -23,6 +23,7 @@ __all__ = [
     "MultiMixTrainer",
     "PackingInferer",
     "PaperRecipe",
+    "StepLoader",
     "StepSampler",
     "StreamDataset",
     "Teacher",

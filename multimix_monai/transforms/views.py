@@ -164,10 +164,10 @@ class TwoViewsd(Randomizable, MapTransform):
     def set_random_state(
         self, seed: int | None = None, state: np.random.RandomState | None = None
     ) -> TwoViewsd:
-        """Seed both views from one seed."""
+        """Seed both views, which draw in turn from one generator."""
         super().set_random_state(seed=seed, state=state)
-        self.weak.set_random_state(seed=int(self.R.randint(2**31)))
-        self.strong.set_random_state(seed=int(self.R.randint(2**31)))
+        self.weak.set_random_state(state=self.R)
+        self.strong.set_random_state(state=self.R)
         return self
 
     def randomize(self, data: Any = None) -> None:

@@ -1,6 +1,7 @@
 """Streams: every case once a turn, and a step's content follows from seed and step alone."""
 
 import logging
+import time
 from collections import Counter
 from itertools import pairwise
 from typing import Any
@@ -9,9 +10,9 @@ import pytest
 import torch
 from monai.transforms import Randomizable, Transform
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import Dataset
 
-from multimix_monai.engines import StepSampler, StreamDataset
+from multimix_monai.engines import StepLoader, StepSampler, StreamDataset
 from multimix_monai.engines.streams import STREAMS, shuffled, split_streams
 
 SIZES = {"mask_labelled": 3, "mask_unlabelled": 2, "label_labelled": 4, "label_unlabelled": 5}
@@ -102,14 +103,40 @@ def test_streams_of_the_same_cases_are_shuffled_apart() -> None:
 def test_any_number_of_workers_gives_the_same_steps() -> None:
     def steps(num_workers: int) -> list[dict]:
         sampler = StepSampler(steps_per_epoch=6)
-        loader = DataLoader(streams(), batch_size=None, sampler=sampler, num_workers=num_workers)
+        loader = StepLoader(streams(), batch_size=None, sampler=sampler, num_workers=num_workers)
         return list(loader)
 
-    alone = steps(0)
-    for num_workers in (1, 2):
+    alone = [streams()[step] for step in range(6)]
+    for num_workers in (0, 1, 2):
         together = steps(num_workers)
         assert len(together) == 6
         assert all(same(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_the_next_step_is_made_while_one_is_worked_on() -> None:
+    made: list[int] = []
+
+    class Steps(Dataset):
+        def __getitem__(self, step: int) -> int:
+            made.append(step)
+            return step
+
+    batches = iter(StepLoader(Steps(), batch_size=None, sampler=StepSampler(steps_per_epoch=3)))
+    next(batches)
+    deadline = time.monotonic() + 10
+    while len(made) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert made == [0, 1]
+
+
+def test_what_goes_wrong_in_making_a_step_is_raised() -> None:
+    class Broken(Dataset):
+        def __getitem__(self, step: int) -> int:
+            raise ValueError("no step")
+
+    loader = StepLoader(Broken(), batch_size=None, sampler=StepSampler(steps_per_epoch=3))
+    with pytest.raises(ValueError, match="no step"):
+        list(loader)
 
 
 def test_the_weak_and_the_strong_view_are_of_one_case_and_differ() -> None:
