@@ -12,6 +12,7 @@ from multimix_monai.apps import cli
 
 SMALL = (
     *("image_size=64", "steps_per_epoch=1", "val_interval=1", "show_bar=false"),
+    "fused=false",
     "batch_sizes={mask_labelled: 1, mask_unlabelled: 1, label_labelled: 1, label_unlabelled: 1}",
     "logging_file=false",
 )

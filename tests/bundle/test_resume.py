@@ -14,6 +14,7 @@ CONFIGS = REPOSITORY / "bundle" / "configs"
 SMALL = {
     "device": "cpu",
     "show_bar": False,
+    "fused": False,
     "image_size": 32,
     "steps_per_epoch": 2,
     "val_interval": 1,
@@ -64,11 +65,12 @@ def differences(a: Any, b: Any, *, path: str = "") -> list[str]:
     ("configs", "settings"),
     [
         ((), {"amp": False}),
+        ((), {"amp": False, "fused": True}),
         ((), {"amp": True, "num_workers": 1, "val_interval": 2}),
         ((), {"amp": False, "accumulate_steps": 2, "saliency_pass": "separate"}),
         (("paper.json",), {"amp": False, "image_size": 32, "batch_sizes": SMALL["batch_sizes"]}),
     ],
-    ids=["default", "amp_and_a_worker", "accumulated", "paper"],
+    ids=["default", "compiled", "amp_and_a_worker", "accumulated", "paper"],
 )
 def test_two_epochs_and_two_more_are_four_bit_for_bit(
     train: Callable[..., dict], configs: tuple[str, ...], settings: dict[str, Any]

@@ -18,6 +18,7 @@ SMALL = {
     "steps_per_epoch": 2,
     "val_interval": 1,
     "show_bar": False,
+    "fused": False,
     "batch_sizes": {
         "mask_labelled": 2,
         "mask_unlabelled": 1,
