@@ -85,7 +85,11 @@ def layer_gradient(grad: Tensor, layer: Layer) -> Tensor:
 
 
 def norm_gradient(grad: Tensor, normed: Tensor, inv_std: Tensor) -> Tensor:
-    """Gradient of InstanceNorm by its input: inv_std (g - mean(g) - x̂ mean(g x̂))."""
+    """Gradient of InstanceNorm by its input: inv_std (g - mean(g) - x̂ mean(g x̂)).
+
+    As two multiply-adds, which read and write the plane half as often as the formula's own steps.
+    """
     mean = grad.mean(dim=(2, 3), keepdim=True)
     projection = (grad * normed).mean(dim=(2, 3), keepdim=True)
-    return inv_std * (grad - mean - normed * projection)
+    scale = inv_std.to(grad.dtype)
+    return torch.addcmul(-scale * mean, grad, scale).addcmul_(normed, -scale * projection)
