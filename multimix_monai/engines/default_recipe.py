@@ -14,9 +14,9 @@ from multimix_monai.engines.recipe import (
     JointOutput,
     Recipe,
     Terms,
+    add_pseudo_labels,
     images_of,
     joint_forward,
-    pseudo_label_monitors,
 )
 from multimix_monai.engines.teacher import Teacher
 from multimix_monai.losses import (
@@ -81,13 +81,26 @@ class DefaultRecipe(Recipe):
                 batch, {s.LABEL_LABELLED: Keys.IMAGE, s.LABEL_UNLABELLED: Keys.IMAGE_STRONG}
             ),
         )
+        weak = joint_forward(
+            teacher.predict,
+            decoded=images_of(batch, {s.MASK_UNLABELLED: Keys.IMAGE_WEAK}),
+            classified=images_of(batch, {s.LABEL_UNLABELLED: Keys.IMAGE_WEAK}),
+        )
         terms = Terms()
         self._add_supervised(terms, batch, out)
         ramp = ramp_up(progress, over=self.ramp_up)
         if s.LABEL_UNLABELLED in batch:
-            self._add_pseudo_labels(terms, teacher, batch, out, ramp)
+            add_pseudo_labels(
+                terms,
+                self.pseudo_label_loss,
+                out.class_logits[s.LABEL_UNLABELLED],
+                self._aligned(weak.class_logits[s.LABEL_UNLABELLED].softmax(dim=1), batch),
+                weight=ramp * self.pseudo_label_weight,
+                batch=batch,
+            )
         if s.MASK_UNLABELLED in batch:
-            self._add_mask_consistency(terms, teacher, batch, out, ramp)
+            logits = out.seg_logits[s.MASK_UNLABELLED], weak.seg_logits[s.MASK_UNLABELLED]
+            self._add_mask_consistency(terms, *logits, ramp=ramp)
         return terms
 
     def _add_supervised(self, terms: Terms, batch: Batch, out: JointOutput) -> None:
@@ -103,29 +116,17 @@ class DefaultRecipe(Recipe):
                 out.seg_logits[s.MASK_LABELLED], truth
             )
 
-    def _add_pseudo_labels(
-        self, terms: Terms, teacher: Teacher, batch: Batch, out: JointOutput, ramp: float
-    ) -> None:
-        cases = batch[s.LABEL_UNLABELLED]
-        weak = teacher.predict(cases[Keys.IMAGE_WEAK], decode_first=0).class_logits.float()
-        probs = self._aligned(weak.softmax(dim=1), batch)
-        loss = self.pseudo_label_loss(out.class_logits[s.LABEL_UNLABELLED], probs)
-        terms.losses["pseudo_label"] = ramp * self.pseudo_label_weight * loss
-        terms.monitors |= pseudo_label_monitors(
-            probs, cases[Keys.HIDDEN_LABEL], threshold_prob=self.pseudo_label_loss.threshold_prob
-        )
-
     def _aligned(self, probs: Tensor, batch: Batch) -> Tensor:
         if self.alignment is None or s.LABEL_LABELLED not in batch:
             return probs
         return self.alignment(probs, labels=batch[s.LABEL_LABELLED][Keys.LABEL])
 
     def _add_mask_consistency(
-        self, terms: Terms, teacher: Teacher, batch: Batch, out: JointOutput, ramp: float
+        self, terms: Terms, strong: Tensor, weak: Tensor, *, ramp: float
     ) -> None:
-        weak = teacher.predict(batch[s.MASK_UNLABELLED][Keys.IMAGE_WEAK]).seg_logits
-        probs = torch.sigmoid(weak.float())
-        loss = self.mask_consistency_loss(out.seg_logits[s.MASK_UNLABELLED], probs)
+        """strong, weak: mask logits (B, M, H, W) of the network and of the teacher."""
+        probs = torch.sigmoid(weak)
+        loss = self.mask_consistency_loss(strong, probs)
         terms.losses["mask_consistency"] = ramp * self.mask_consistency_weight * loss
         sure = sure_pixels(probs, threshold_prob=self.mask_consistency_loss.threshold_prob)
         terms.monitors["sure_pixels"] = sure.float().mean()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
 from torch import nn
@@ -13,9 +12,9 @@ from multimix_monai.engines.recipe import (
     Batch,
     Recipe,
     Terms,
+    add_pseudo_labels,
     images_of,
     joint_forward,
-    pseudo_label_monitors,
 )
 from multimix_monai.engines.teacher import Teacher
 from multimix_monai.losses import MaskDivergenceLoss, PseudoLabelLoss
@@ -68,7 +67,15 @@ class PaperRecipe(Recipe):
                 out.class_logits[s.LABEL_LABELLED], batch[s.LABEL_LABELLED][Keys.LABEL]
             )
         if s.LABEL_UNLABELLED in batch:
-            self._add_pseudo_labels(terms, teacher, batch, out.class_logits[s.LABEL_UNLABELLED])
+            weak = teacher.predict(batch[s.LABEL_UNLABELLED][Keys.IMAGE_WEAK], decode_first=0)
+            add_pseudo_labels(
+                terms,
+                self.pseudo_label_loss,
+                out.class_logits[s.LABEL_UNLABELLED],
+                weak.class_logits.float().softmax(dim=1),
+                weight=self.pseudo_label_weight,
+                batch=batch,
+            )
         if s.MASK_LABELLED in batch:
             truth = batch[s.MASK_LABELLED][Keys.MASK]
             dice = self.dice_loss(out.seg_logits[s.MASK_LABELLED], truth)
@@ -79,16 +86,3 @@ class PaperRecipe(Recipe):
             )
             terms.losses["divergence"] = self.divergence_weight * divergence
         return terms
-
-    def _add_pseudo_labels(
-        self, terms: Terms, teacher: Teacher, batch: Batch, strong_logits: torch.Tensor
-    ) -> None:
-        cases = batch[s.LABEL_UNLABELLED]
-        weak = teacher.predict(cases[Keys.IMAGE_WEAK], decode_first=0).class_logits.float()
-        probs = weak.softmax(dim=1)
-        terms.losses["pseudo_label"] = self.pseudo_label_weight * self.pseudo_label_loss(
-            strong_logits, probs
-        )
-        terms.monitors |= pseudo_label_monitors(
-            probs, cases[Keys.HIDDEN_LABEL], threshold_prob=self.pseudo_label_loss.threshold_prob
-        )

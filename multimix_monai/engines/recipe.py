@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from multimix_monai.engines.streams import UNKNOWN_LABEL
+from multimix_monai.data.keys import Keys
+from multimix_monai.engines.streams import LABEL_UNLABELLED, UNKNOWN_LABEL
 from multimix_monai.engines.teacher import Teacher
-from multimix_monai.losses import confident
+from multimix_monai.losses import PseudoLabelLoss, confident
+from multimix_monai.networks import Prediction
 
 Batch = dict[str, dict[str, Tensor]]  # stream name -> collated cases
 
@@ -41,25 +44,50 @@ class Recipe(nn.Module):
         raise NotImplementedError
 
 
+def add_pseudo_labels(
+    terms: Terms,
+    loss: PseudoLabelLoss,
+    strong_logits: Tensor,
+    weak_probs: Tensor,
+    *,
+    weight: float,
+    batch: Batch,
+) -> None:
+    """The class term on unlabelled images, with how many took part and how many were right.
+
+    Args:
+        terms: it is added here.
+        loss: of strong logits and weak probabilities.
+        strong_logits: (B, K) of the network, weak_probs: (B, K) of the teacher.
+        weight: of the term.
+        batch: where labels are known that training does not see.
+    """
+    terms.losses["pseudo_label"] = weight * loss(strong_logits, weak_probs)
+    hidden = batch[LABEL_UNLABELLED][Keys.HIDDEN_LABEL]
+    terms.monitors |= pseudo_label_monitors(weak_probs, hidden, threshold_prob=loss.threshold_prob)
+
+
 @dataclass
 class JointOutput:
-    """The live network's logits by name of what was put in."""
+    """Logits by name of what was put in."""
 
     seg_logits: dict[str, Tensor]
     class_logits: dict[str, Tensor]
 
 
 def joint_forward(
-    network: nn.Module, *, decoded: dict[str, Tensor], classified: dict[str, Tensor]
+    network: Callable[..., Prediction], *, decoded: dict[str, Tensor], classified: dict[str, Tensor]
 ) -> JointOutput:
     """Encode all images in one pass and decode only those that reach a mask loss.
 
     Args:
-        network: MultiMix, maybe wrapped.
+        network: MultiMix, maybe wrapped, or `Teacher.predict`.
         decoded: name -> (B, C, H, W) that need a mask.
         classified: name -> (B, C, H, W) that need only a class.
     """
     images = {**decoded, **classified}
+    if not images:
+        return JointOutput({}, {})
     sizes = [len(x) for x in images.values()]
     n = sum(len(x) for x in decoded.values())
     out = network(torch.cat(list(images.values())), decode_first=n)
