@@ -16,7 +16,7 @@ from multimix_monai.data.keys import Keys
 from multimix_monai.dicom.findings import Algorithm
 from multimix_monai.dicom.web import DicomWeb, Reference
 from multimix_monai.dicom.web_faults import ServerError
-from multimix_monai.handlers.case_writer import NO_DICOM
+from multimix_monai.handlers.case_folder import NO_DICOM
 
 CAPTURES = ("sc_overlay", "sc_saliency")
 KINDS = ("seg", *CAPTURES, "sr")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from multimix_monai.arrays.resize import fitted_size, resize
 from multimix_monai.data.images import ImageError
 
 LOWER, UPPER = 0.5, 99.5  # percentiles that become 0 and 1
+PICTURE_SIDE = 1024  # pixels, of what is drawn to look at
 MIN_CONTRAST = 0.005  # of the file's range [0, 1]: a little over one grey level of 8 bits
 
 
@@ -33,6 +35,14 @@ def stretched(
     return np.clip((plane - np.float32(low)) / np.float32(high - low), 0, 1)
 
 
-def as_picture(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A plane in [0, 1] in 256 steps: (H, W) -> uint8 (H, W)."""
+def as_picture(
+    plane: NDArray[np.float32], *, longest_side: int | None = PICTURE_SIDE
+) -> NDArray[np.uint8]:
+    """A plane (H, W) in [0, 1] in 256 steps, uint8 (h, w).
+
+    Args:
+        longest_side: what is larger is reduced to it; None leaves all rows and columns.
+    """
+    if longest_side and max(plane.shape) > longest_side:
+        plane = resize(plane, size=fitted_size(plane.shape, longest_side=longest_side))
     return np.rint(255 * plane).astype(np.uint8)

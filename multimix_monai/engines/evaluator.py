@@ -107,7 +107,7 @@ class MultiMixEvaluator(SupervisedEvaluator):
         predictions = self._predict(images)
         found = self._check(images, predictions)
         return [
-            {**case, Keys.PRED: prediction, **items}
+            {**case, Keys.PRED: prediction.clone(), **items}  # a slice would hold the whole batch
             for case, prediction, items in zip(cases, predictions, found, strict=True)
         ]
 

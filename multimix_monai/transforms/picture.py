@@ -7,16 +7,31 @@ from typing import Any
 
 from monai.transforms import Transform
 
-from multimix_monai.arrays.grey import as_picture
+from multimix_monai.arrays.grey import PICTURE_SIDE, as_picture
 from multimix_monai.data.keys import Keys
 
 
 class KeepPicture(Transform):
-    """`picture` becomes uint8 (H, W), the image as read, of all rows and columns.
+    """`picture` becomes uint8 (h, w), the image as read, for people to look at.
 
-    Results are drawn on it, so that no file is decoded a second time: a quarter of the memory.
+    Results are drawn on it, so that no file is decoded a second time, and what goes from process to
+    process is a megabyte.
+
+    Args:
+        longest_side: larger images are reduced to it; None keeps all rows and columns.
+
+    Raises:
+        ValueError: longest_side is below 1.
     """
+
+    def __init__(self, longest_side: int | None = PICTURE_SIDE) -> None:
+        if longest_side is not None and longest_side < 1:
+            raise ValueError(
+                f"picture_side is {longest_side}; it must be at least 1, or null for full size"
+            )
+        self.longest_side = longest_side
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """An item with `image`, (1, H, W) in [0, 1]."""
-        return {**data, Keys.PICTURE: as_picture(data[Keys.IMAGE].numpy()[0])}
+        pixels = data[Keys.IMAGE].numpy()[0]
+        return {**data, Keys.PICTURE: as_picture(pixels, longest_side=self.longest_side)}

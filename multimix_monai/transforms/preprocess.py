@@ -16,7 +16,7 @@ from monai.transforms import Compose, InvertibleTransform, MapTransform, Spatial
 from monai.transforms.utils import scale_affine
 from monai.utils import TraceKeys
 
-from multimix_monai.arrays.grey import LOWER, UPPER, stretched
+from multimix_monai.arrays.grey import LOWER, PICTURE_SIDE, UPPER, stretched
 from multimix_monai.arrays.resize import fitted_size, resize
 from multimix_monai.data.keys import Keys
 from multimix_monai.transforms.loading import LoadCased
@@ -32,6 +32,7 @@ def preprocessing(
     keys: Sequence[str] = (Keys.IMAGE,),
     force: bool = False,
     picture: bool = False,
+    picture_side: int | None = PICTURE_SIDE,
 ) -> Compose:
     """The chain from a case to the network's input; MONAI's `Invertd` takes a result back.
 
@@ -44,7 +45,8 @@ def preprocessing(
         image_size: side S of the network's square input in pixels, a multiple of 32.
         keys: `image`, or `image` and `mask`; a case without a mask passes.
         force: take also what the file says is no frontal chest radiograph, see `LoadCased`.
-        picture: also keep the image as stored, see `KeepPicture`.
+        picture: also keep the image as stored, to draw on, see `KeepPicture`.
+        picture_side: longest side of that picture in pixels; None keeps all rows and columns.
 
     Returns:
         From a case's dictionary to one with `image`, MetaTensor float32 (1, S, S) in [0, 1],
@@ -62,7 +64,7 @@ def preprocessing(
     return NamedErrorCompose(
         [
             LoadCased(keys=keys, force=force),
-            *([KeepPicture()] if picture else []),
+            *([KeepPicture(picture_side)] if picture else []),
             Orientd(keys=keys),
             ResizeLongestd(keys=keys, longest_side=image_size),
             NormalizePercentilesd(keys=(Keys.IMAGE,)),

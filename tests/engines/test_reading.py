@@ -14,7 +14,7 @@ import torch
 from multimix_monai.data.images import ImageError
 from multimix_monai.data.keys import Keys
 from multimix_monai.engines.cases import CaseDataset
-from multimix_monai.engines.reading import CaseLoader, Reader
+from multimix_monai.engines.reading import CaseLoader
 
 
 def misbehave(case: dict[str, Any]) -> dict[str, Any]:
@@ -130,15 +130,6 @@ def test_no_process_is_left_behind_by_a_loop_that_is_left() -> None:
         break
     del _
     assert multiprocessing.active_children() == []
-
-
-def test_a_reader_ends_with_the_process_that_asks_it() -> None:
-    reader = Reader(dataset("good"), timeout_s=5)
-    reader.start()
-    assert Keys.ERROR not in reader.read(0)
-    reader.pipe.close()
-    reader.process.join(10)
-    assert reader.process.exitcode == 0
 
 
 def test_processes_are_chosen_by_cores_and_cases(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import multiprocessing
+import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +21,8 @@ from torch import Tensor
 
 from multimix_monai.dicom.findings import Algorithm
 from multimix_monai.engines import CaseDataset, CaseLoader, MultiMixEvaluator, PackingInferer
-from multimix_monai.handlers import case_writer
+from multimix_monai.handlers import case_folder, case_writer
+from multimix_monai.handlers.case_folder import CaseFolder
 from multimix_monai.handlers.case_writer import MAX_WAITING, CaseWriter
 from multimix_monai.handlers.results_table import COLUMNS, ResultsTable
 from multimix_monai.networks import PackedMultiMix
@@ -105,13 +109,13 @@ def test_every_input_has_its_row_in_the_order_of_the_inputs(
 def test_rows_keep_their_order_when_the_first_case_takes_longest(
     predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = case_writer.draw
+    drawn = case_folder.draw
 
     def slow(case: dict) -> dict:
-        time.sleep(0.2 if case[case_writer.Keys.PICTURE].shape == (41, 50) else 0)
+        time.sleep(0.2 if case[case_folder.Keys.PICTURE].shape == (41, 50) else 0)
         return drawn(case)
 
-    monkeypatch.setattr(case_writer, "draw", slow)
+    monkeypatch.setattr(case_folder, "draw", slow)
     monkeypatch.setattr(ResultsTable, "end", ResultsTable.close)  # it would sort them
     paths = [image(tmp_path / f"{n}.png", (41 if n == 0 else 40, 50)) for n in range(8)]
     predict(*paths)
@@ -121,29 +125,29 @@ def test_rows_keep_their_order_when_the_first_case_takes_longest(
 def test_what_waits_to_be_written_is_bounded(
     predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn, alive, most = case_writer.draw, [0], [0]
+    alive, most = [0], [0]
     lock = threading.Lock()
-    outcome = CaseWriter.outcome
-    submit = case_writer.ThreadPoolExecutor.submit
+    outcome = CaseFolder.__call__
+    submit = case_writer.Threads.submit
 
-    def counted_submit(pool: Any, *args: Any) -> Any:
+    def counted_submit(threads: case_writer.Threads, case: dict) -> Any:
         with lock:
             alive[0] += 1
             most[0] = max(most[0], alive[0])
-        return submit(pool, *args)
+        return submit(threads, case)
 
-    def counted_outcome(writer: CaseWriter, case: dict) -> dict:
+    def counted_outcome(folder: CaseFolder, case: dict) -> dict:
         time.sleep(0.02)
         try:
-            return outcome(writer, case)
+            return outcome(folder, case)
         finally:
             with lock:
                 alive[0] -= 1
 
-    monkeypatch.setattr(case_writer.ThreadPoolExecutor, "submit", counted_submit)
-    monkeypatch.setattr(CaseWriter, "outcome", counted_outcome)
-    predict(*(image(tmp_path / f"{n}.png") for n in range(20)), batch_size=10)
-    assert drawn is case_writer.draw and 2 <= most[0] <= MAX_WAITING + 1
+    monkeypatch.setattr(case_writer.Threads, "submit", counted_submit)
+    monkeypatch.setattr(CaseFolder, "__call__", counted_outcome)
+    predict(*(image(tmp_path / f"{n}.png") for n in range(40)), batch_size=20, num_workers=0)
+    assert 2 <= most[0] <= MAX_WAITING + 1
 
 
 def test_no_file_is_decoded_twice(
@@ -286,10 +290,10 @@ def test_the_quality_of_a_mask_is_pass_or_review_with_the_rules(
 def test_what_nobody_expected_of_one_case_is_its_row_and_the_others_go_on(
     predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
 ) -> None:
-    drawn = case_writer.draw
+    drawn = case_folder.draw
 
     def fails(case: dict) -> dict:
-        if case[case_writer.Keys.PICTURE].shape == (40, 60):
+        if case[case_folder.Keys.PICTURE].shape == (40, 60):
             raise KeyError("Doe^John")
         return drawn(case)
 
@@ -298,7 +302,7 @@ def test_what_nobody_expected_of_one_case_is_its_row_and_the_others_go_on(
             raise ZeroDivisionError("Doe^John")
         return [{} for _ in images]
 
-    monkeypatch.setattr(case_writer, "draw", fails)
+    monkeypatch.setattr(case_folder, "draw", fails)
     shapes = {"a.png": (50, 40), "b.png": (40, 60), "c.png": (70, 40)}
     paths = [image(tmp_path / name, shape) for name, shape in shapes.items()]
     rows = predict(*paths, batch_size=batch_size)
@@ -313,14 +317,14 @@ def test_what_nobody_expected_of_one_case_is_its_row_and_the_others_go_on(
 def test_a_full_disk_ends_the_run_with_its_rows_and_the_remedy(
     predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    drawn = case_writer.draw
+    drawn = case_folder.draw
 
     def full(case: dict) -> dict:
-        if case[case_writer.Keys.PICTURE].shape == (40, 60):
+        if case[case_folder.Keys.PICTURE].shape == (40, 60):
             raise OSError(code, "No space left on device")
         return drawn(case)
 
-    monkeypatch.setattr(case_writer, "draw", full)
+    monkeypatch.setattr(case_folder, "draw", full)
     shapes = {"a.png": (40, 50), "b.png": (40, 60), "c.png": (40, 70)}
     paths = [image(tmp_path / name, shape) for name, shape in shapes.items()]
     with pytest.raises(OSError, match=r"No space left .*same command again to go on"):
@@ -338,7 +342,7 @@ def test_an_interrupted_run_keeps_its_rows(
         raise KeyboardInterrupt
 
     paths = [image(tmp_path / "a.png"), tmp_path / "gone.png", image(tmp_path / "b.png")]
-    monkeypatch.setattr(case_writer, "draw", interrupt)
+    monkeypatch.setattr(case_folder, "draw", interrupt)
     with pytest.raises(KeyboardInterrupt):
         predict(tmp_path / "gone.png", *paths, batch_size=1)
     table, lines = rows_of(tmp_path / "out")
@@ -363,3 +367,48 @@ def test_what_a_cut_short_run_left_in_a_folder_is_cleared_away(
 def test_a_threshold_outside_0_to_1_is_refused(tmp_path: Path, threshold_prob: float) -> None:
     with pytest.raises(ValueError, match="threshold_prob is"):
         CaseWriter(ResultsTable(tmp_path, []), threshold_prob=threshold_prob)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_who_writes_changes_nothing(predict: Predict, tmp_path: Path, num_workers: int) -> None:
+    paths = [image(tmp_path / f"{n}.png", (40 + n, 50)) for n in range(5)]
+    rows = predict(*paths, tmp_path / "gone.png", num_workers=0)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.png")}
+    assert predict(*paths, tmp_path / "gone.png", num_workers=num_workers) == rows
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.png")} == before
+    assert len(before) == 15 and multiprocessing.active_children() == []
+
+
+def test_a_case_that_kills_its_writer_has_its_row_and_the_others_go_on(
+    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = case_folder.draw
+
+    def dies(case: dict) -> dict:
+        if case[case_folder.Keys.PICTURE].shape == (40, 60):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return drawn(case)
+
+    monkeypatch.setattr(case_folder, "draw", dies)
+    shapes = {"a.png": (40, 50), "b.png": (40, 60), "c.png": (40, 70)}
+    paths = [image(tmp_path / name, shape) for name, shape in shapes.items()]
+    rows = predict(*paths, num_workers=1)
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
+    assert rows[1]["reason"] == "writer_died" and rows[1]["input"] == str(paths[1])
+
+
+def test_a_full_disk_ends_the_run_of_processes_too(
+    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(case: dict) -> dict:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(case_folder, "draw", full)
+    with pytest.raises(OSError, match=r"No space left .*same command again to go on"):
+        predict(image(tmp_path / "a.png"), num_workers=1)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_number_of_processes_below_0_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="num_workers is -1"):
+        CaseWriter(ResultsTable(tmp_path, []), num_workers=-1)
