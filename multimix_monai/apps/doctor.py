@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 PACKAGE = "multimix-monai"
 BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
-EXTRAS = ("dicom", "label", "onnx", "mlflow")
+EXTRAS = ("dicom", "label", "onnx", "onnx-runtime", "mlflow")
 SYNTAXES = {
     "1.2.840.10008.1.2": "Implicit VR Little Endian",
     "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
@@ -103,7 +103,8 @@ def device_checks() -> list[Check]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return [Check("device", "torch", "failed", f"does not import: {error}")]
+        detail = f"does not import: {error}; what is left is `multimix predict --runtime onnx`"
+        return [Check("device", "torch", "failed", detail)]
     cpu = f"{torch.get_num_threads()} threads, bf16 {bf16_speed():.1f}x as fast as fp32"
     checks = [Check("device", "cpu", "ok", cpu)]
     if not torch.cuda.is_available():
@@ -185,7 +186,7 @@ def doctor_command(
     Exit code 1: a required part is missing or too old.
     """
     checks = examine(bundle)
-    failed = [check.name for check in checks if check.status == "failed"]
+    failed = list(dict.fromkeys(c.name for c in checks if c.status == "failed"))
     if as_json:
         typer.echo(json.dumps({"ok": not failed, "checks": [asdict(c) for c in checks]}, indent=2))
     else:

@@ -7,14 +7,13 @@ import json
 import logging
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from multimix_monai.engines.failure import quiet_libraries
 from multimix_monai.handlers.results_table import ResultsTable
 
 if TYPE_CHECKING:
     from multimix_monai.dicom.findings import Algorithm
-    from multimix_monai.engines.evaluator import MultiMixEvaluator
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +24,13 @@ STATED_ELSEWHERE = ("version", "weights", "dicom")
 MAX_SETTING = 64  # characters of name=value in a DICOM object
 
 
-def infer(evaluator: MultiMixEvaluator, results: ResultsTable) -> None:
+class Runs(Protocol):
+    """An evaluator with its handlers."""
+
+    def run(self) -> object: ...
+
+
+def infer(evaluator: Runs, results: ResultsTable) -> None:
     """Run over the cases that have no result yet; nothing that a file says of a patient is logged.
 
     Raises:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +20,13 @@ SOME_WITHOUT_RESULT = 3
 INTERRUPTED = 130
 
 
+class Runtime(str, Enum):
+    """What runs the network."""
+
+    TORCH = "torch"
+    ONNX = "onnx"
+
+
 def predict_command(
     inputs: Annotated[
         list[Path], typer.Argument(help="Radiographs, folders, zip archives, DICOMDIRs.")
@@ -25,8 +35,11 @@ def predict_command(
         Path, typer.Option(help="Folder of the results; an interrupted run goes on in it.")
     ],
     weights: Annotated[
-        Path | None, typer.Option(help="Weights; the bundle's own if absent.")
+        Path | None, typer.Option(help="Weights, or an exported network; the bundle's if absent.")
     ] = None,
+    runtime: Annotated[
+        Runtime, typer.Option(help="onnx runs what `multimix export` wrote, without torch.")
+    ] = Runtime.TORCH,
     calibration: Annotated[
         Path | None, typer.Option(help="Of these weights, by `multimix calibrate`.")
     ] = None,
@@ -78,7 +91,7 @@ def predict_command(
     settings |= {"force": force, "overwrite": overwrite}
     settings |= {name: value for name, value in given.items() if value is not None}
     try:
-        results = run(settings | parse_overrides(overrides or []))
+        results = runner(runtime)(settings | parse_overrides(overrides or []))
     except KeyboardInterrupt:
         typer.echo("interrupted: run the same command again to go on", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -92,6 +105,24 @@ def may_be_dicom(case: dict[str, Any]) -> bool:
     from multimix_monai.data.images import IMAGE_SUFFIXES
 
     return not case["image"].lower().endswith(IMAGE_SUFFIXES)
+
+
+def runner(runtime: Runtime) -> Callable[[dict[str, Any]], ResultsTable]:
+    """What predicts by settings.
+
+    Raises:
+        ImportError: it is torch, and it is not installed.
+    """
+    if runtime is Runtime.ONNX:
+        from multimix_monai.apps.predict_onnx import run as run_onnx
+
+        return run_onnx
+    if find_spec("torch") is None:
+        raise ImportError(
+            "torch is not installed: pip install multimix-monai, or predict with an exported "
+            "network by --runtime onnx --weights model.onnx"
+        )
+    return run
 
 
 def run(settings: dict[str, Any]) -> ResultsTable:

@@ -46,3 +46,11 @@ def as_picture(
     if longest_side and max(plane.shape) > longest_side:
         plane = resize(plane, size=fitted_size(plane.shape, longest_side=longest_side))
     return np.rint(255 * plane).astype(np.uint8)
+
+
+def check_picture_side(picture_side: int | None) -> None:
+    """Refuse a longest side below 1."""
+    if picture_side is not None and picture_side < 1:
+        raise ValueError(
+            f"picture_side is {picture_side}; it must be at least 1, or null for full size"
+        )

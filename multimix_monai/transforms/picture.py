@@ -7,7 +7,7 @@ from typing import Any
 
 from monai.transforms import Transform
 
-from multimix_monai.arrays.grey import PICTURE_SIDE, as_picture
+from multimix_monai.arrays.grey import PICTURE_SIDE, as_picture, check_picture_side
 from multimix_monai.data.keys import Keys
 
 
@@ -25,10 +25,7 @@ class KeepPicture(Transform):
     """
 
     def __init__(self, longest_side: int | None = PICTURE_SIDE) -> None:
-        if longest_side is not None and longest_side < 1:
-            raise ValueError(
-                f"picture_side is {longest_side}; it must be at least 1, or null for full size"
-            )
+        check_picture_side(longest_side)
         self.longest_side = longest_side
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
