@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from multimix_monai.arrays.parts import Part, parts_of
 
 SMALLEST_PART = 0.1  # of the largest component: what is smaller is a crumb, not the other lung
-_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 def split_lungs(
@@ -54,29 +54,26 @@ def _sides(
     mask: NDArray[np.uint8], axis: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     """The mask on the low and on the high side of an axis; None where there are no two sides."""
-    labels, count = ndimage.label(mask, structure=_NEIGHBOURS)
-    if count < 2:
+    parts = parts_of(mask)
+    if len(parts) < 2:
         return None
-    sizes = np.bincount(labels.ravel())[1:]
-    first, second = np.argsort(sizes, kind="stable")[::-1][:2]
-    if sizes[second] < SMALLEST_PART * sizes[first]:
+    second, first = sorted(range(len(parts)), key=lambda n: parts[n].size)[-2:]
+    if parts[second].size < SMALLEST_PART * parts[first].size:
         return None
-    boxes = ndimage.find_objects(labels)
-    centres = np.array(
-        [_centre(labels[box] == i, axis, box[axis].start) for i, box in enumerate(boxes, start=1)]
-    )
-    extents = [box[axis] for box in boxes]
+    centres, extents = [_centre(part, axis) for part in parts], [part.box[axis] for part in parts]
     if _within(centres[first], extents[second]) or _within(centres[second], extents[first]):
         return None
-    is_low = np.concatenate([[False], centres < (centres[first] + centres[second]) / 2])
-    low = np.where(is_low[labels], mask, 0).astype(np.uint8)
-    return low, (mask - low).astype(np.uint8)
+    low = np.zeros_like(mask)
+    for part, centre in zip(parts, centres, strict=True):
+        if centre < (centres[first] + centres[second]) / 2:
+            low[part.box] |= part.pixels
+    return low, mask - low
 
 
-def _centre(part: NDArray[np.bool_], axis: int, start: int) -> float:
-    """Mean position of a component, of its box (h, w) beginning at start, along an axis."""
-    counts = part.sum(axis=1 - axis)
-    return float(start + counts @ np.arange(len(counts)) / counts.sum())
+def _centre(part: Part, axis: int) -> float:
+    """Mean position of a part along an axis."""
+    counts = part.pixels.sum(axis=1 - axis)
+    return float(part.box[axis].start + counts @ np.arange(len(counts)) / counts.sum())
 
 
 def _within(centre: float, extent: slice) -> bool:

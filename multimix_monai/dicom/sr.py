@@ -163,7 +163,7 @@ def _no_lung(reference: Dataset, findings: Findings) -> MeasurementsAndQualitati
 
 def _areas(header: Dataset, mask: NDArray[np.uint8]) -> list[Measurement]:
     """px always; mm2 with the source of the spacing as its method, never without one."""
-    area_px = int(mask.sum())
+    area_px = int(np.count_nonzero(mask))
     areas = [Measurement(name=codes.AREA, value=area_px, unit=codes.PIXELS)]
     spacing, source = spacing_mm(header)
     if spacing is not None:
