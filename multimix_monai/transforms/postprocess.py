@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import (
-    AsDiscreted,
-    CastToTyped,
     Compose,
     Invertd,
     MapTransform,
@@ -74,11 +72,8 @@ def postprocessing(
             orig_keys=Keys.IMAGE,
             nearest_interp=False,
         ),
-        AsDiscreted(keys=Keys.PRED, threshold=threshold_prob),
-        CastToTyped(keys=Keys.PRED, dtype=torch.uint8),
+        CutMaskd(keys=(Keys.PRED,), threshold_prob=threshold_prob, keep_components=keep_components),
     ]
-    if keep_components:
-        steps.append(LargestPartsd(keys=(Keys.PRED,), n_parts=keep_components))
     return Compose(steps)
 
 
@@ -125,26 +120,28 @@ class UnpackPredictiond(MapTransform):
         return item
 
 
-class LargestPartsd(MapTransform):
-    """Keep of each mask only its largest connected parts, of 8 neighbours.
+class CutMaskd(MapTransform):
+    """Probabilities become masks of 0 and 1, of which only the largest connected parts stay.
 
-    Differs: from monai.transforms.KeepLargestConnectedComponentd, which needs scikit-image and
-    twice the memory on a radiograph's own grid.
+    Differs: from monai.transforms.AsDiscreted and KeepLargestConnectedComponentd, which give the
+    same in five times the time and twice the memory on a radiograph's own grid.
 
     Args:
-        keys: masks (C, H, W) of 0 and 1.
-        n_parts: how many each channel keeps.
+        keys: MetaTensors float32 (C, H, W) in [0, 1], which become uint8.
+        threshold_prob: a pixel at or above it belongs to the mask.
+        keep_components: how many parts, of 8 neighbours, each channel keeps; 0 keeps all.
     """
 
-    def __init__(self, keys: Sequence[str], *, n_parts: int) -> None:
+    def __init__(self, keys: Sequence[str], *, threshold_prob: float, keep_components: int) -> None:
         super().__init__(keys)
-        self.n_parts = n_parts
+        self.threshold_prob = threshold_prob
+        self.keep_components = keep_components
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         for key in self.key_iterator(item):
-            planes = convert_to_numpy(item[key]) > 0
-            kept = np.stack([largest_parts(plane, self.n_parts) for plane in planes])
-            mask = torch.from_numpy(kept).to(item[key].dtype)
-            item[key] = MetaTensor(mask).copy_meta_from(item[key])
+            planes = convert_to_numpy(item[key]) >= np.float32(self.threshold_prob)
+            masks = np.stack([largest_parts(plane, self.keep_components) for plane in planes])
+            mask = MetaTensor(torch.from_numpy(masks.view(np.uint8)))
+            item[key] = mask.copy_meta_from(item[key])
         return item

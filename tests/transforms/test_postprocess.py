@@ -1,9 +1,12 @@
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
+from monai.transforms import AsDiscreted, Compose, KeepLargestConnectedComponentd
 
 from multimix_monai.transforms import UnpackPredictiond, postprocessing, preprocessing
+from multimix_monai.transforms.postprocess import CutMaskd
 
 
 def test_the_packed_output_becomes_mask_saliency_and_probabilities() -> None:
@@ -101,3 +104,22 @@ def test_calibration_keeps_the_ranking() -> None:
 def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
     with pytest.raises(ValueError, match=r"temperature is .*; it must be above 0"):
         results(torch.zeros(2), temperature)
+
+
+@pytest.mark.parametrize("threshold_prob", [0.5, 0.6, 0.1])
+@pytest.mark.parametrize("keep_components", [0, 1, 2, 50])
+def test_a_mask_is_cut_as_monai_cuts_it(threshold_prob: float, keep_components: int) -> None:
+    edge = np.float32(threshold_prob)
+    probs = torch.rand(1, 40, 50, generator=torch.Generator().manual_seed(0))
+    probs[0, ::3, ::4] = float(edge)
+    probs[0, 1::3, ::5] = float(np.nextafter(edge, np.float32(0)))
+    probs[0, 1::3, 20:30] = 0.99  # some parts are larger than others
+    probs[0, 15:20], probs[0, :, 8] = 0, 0
+    ours = CutMaskd(("pred",), threshold_prob=threshold_prob, keep_components=keep_components)
+    theirs = [AsDiscreted("pred", threshold=threshold_prob)]
+    if keep_components:
+        theirs.append(KeepLargestConnectedComponentd("pred", num_components=keep_components))
+    mask = ours({"pred": MetaTensor(probs)})["pred"]
+    expected = Compose(theirs)({"pred": MetaTensor(probs.clone())})["pred"]
+    assert mask.dtype == torch.uint8 and 0 < mask.sum() < mask.numel()
+    assert torch.equal(mask.as_tensor(), expected.as_tensor().to(torch.uint8))
