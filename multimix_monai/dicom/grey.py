@@ -157,13 +157,20 @@ def polarity(dataset: Dataset) -> list[Step]:
 
 
 def mapped(stored: Stored, chain: Sequence[Step]) -> NDArray[np.float32]:
-    """Each pixel through the chain; one table for all values, or rows by rows if they are many."""
+    """Each pixel through the chain, rows by rows; by one table for all values if they are few."""
     low, high = min(0, int(stored.min())), int(stored.max())
-    if high - low >= _TABLE:
-        blocks = np.array_split(stored, min(64, len(stored)))
-        return np.vstack([_through(chain, b.astype(np.float64)).astype(np.float32) for b in blocks])
-    table = _through(chain, np.arange(low, high + 1, dtype=np.float64)).astype(np.float32)
-    return table[np.subtract(stored, low, dtype=np.int32) if low else stored]
+    table = None
+    if high - low < _TABLE:
+        table = _through(chain, np.arange(low, high + 1, dtype=np.float64)).astype(np.float32)
+    levels = np.empty(stored.shape, dtype=np.float32)
+    blocks = min(64, len(stored))
+    parts = (np.array_split(plane, blocks) for plane in (stored, levels))
+    for values, out in zip(*parts, strict=True):
+        if table is None:
+            out[:] = _through(chain, values.astype(np.float64))
+        else:
+            table.take(np.subtract(values, low, dtype=np.int64), out=out, mode="clip")
+    return levels
 
 
 def _voi_lut(dataset: Dataset, *, little_endian: bool) -> Step | None:
