@@ -1,97 +1,69 @@
-"""Two ways to do one thing, timed in turn in one process: medians, and the ratio pair by pair."""
+"""Options and fixtures of the timed comparisons; the table is written when they have ended."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-RESULTS = Path("benchmarks.json")
+from tests.benchmarks.machine import cores
+from tests.benchmarks.report import Comparison, write_table
+from tests.benchmarks.timing import compare
 
 
-@dataclass
-class Comparison:
-    """Seconds of each, and ours / other."""
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured."""
 
-    name: str
-    ours: str
-    other: str
-    ours_s: float
-    other_s: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    pairs: int
-    machine: str
+    quick: bool
+    pairs: int  # rounds that count
+    size: int  # side of an image in pixels
+    batch: int  # images a stream of a training step
+
+    def pick(self, full: tuple, quick: tuple) -> tuple:
+        """The one for this run."""
+        return quick if self.quick else full
 
 
-def compare(
-    name: str,
-    ours: tuple[str, Callable[[], object]],
-    other: tuple[str, Callable[[], object]],
-    *,
-    pairs: int = 7,
-) -> Comparison:
-    """Time both after a warm-up and add the result to benchmarks.json in the current folder."""
-    times: list[tuple[float, float]] = []
-    for pair in range(pairs + 1):
-        seconds = (clock(ours[1]), clock(other[1]))
-        if pair:
-            times.append(seconds)
-    ratios = [a / b for a, b in times]
-    result = Comparison(
-        name,
-        ours[0],
-        other[0],
-        statistics.median(a for a, _ in times),
-        statistics.median(b for _, b in times),
-        statistics.median(ratios),
-        min(ratios),
-        max(ratios),
-        pairs,
-        machine(),
-    )
-    keep(result)
-    return result
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Only known where this folder is named on the command line, as `make bench` does."""
+    group = parser.getgroup("benchmarks")
+    group.addoption("--quick", action="store_true", help="small sizes, two rounds: does it run?")
+    group.addoption("--pairs", type=int, help="rounds that count, 5 unless told")
+    group.addoption("--stream-batch", type=int, help="images a stream, 10 unless told")
+    group.addoption("--threads", type=int, help="of torch, 2 unless told, or the cores there are")
 
 
-def clock(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+@pytest.fixture(scope="session")
+def effort(pytestconfig: pytest.Config) -> Effort:
+    """By the options given."""
+    quick = bool(pytestconfig.getoption("--quick", default=False))
+    pairs = pytestconfig.getoption("--pairs", default=None) or (2 if quick else 5)
+    batch = pytestconfig.getoption("--stream-batch", default=None) or (2 if quick else 10)
+    return Effort(quick, pairs, 64 if quick else 256, batch)
 
 
-def machine() -> str:
-    """Processor, threads and versions, without names of hosts."""
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}"
-    )
-
-
-def keep(result: Comparison) -> None:
-    """One entry a name in benchmarks.json, and a line on the console."""
-    entries = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    entries[result.name] = asdict(result)
-    RESULTS.write_text(json.dumps(entries, indent=2) + "\n")
-    sys.stdout.write(
-        f"\n| {result.name} | {result.ours} {result.ours_s:.3f} s | {result.other} "
-        f"{result.other_s:.3f} s | {result.ratio:.2f} ({result.ratio_low:.2f} to "
-        f"{result.ratio_high:.2f}) |\n"
-    )
+@pytest.fixture(autouse=True)
+def threads(pytestconfig: pytest.Config, one_thread: None) -> Iterator[None]:
+    """Two threads, as the aims were set, and a seed."""
+    before = torch.get_num_threads()
+    asked = pytestconfig.getoption("--threads", default=None)
+    torch.set_num_threads(asked or min(2, len(cores())))
+    torch.manual_seed(0)
+    yield
+    torch.compiler.reset()  # or what one test had compiled counts against the next one's limit
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(name="compare")
 def compare_fixture() -> Callable[..., Comparison]:
     """`compare`, for tests."""
     return compare
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write benchmarks.md."""
+    if not hasattr(session.config, "workerinput"):
+        write_table()
