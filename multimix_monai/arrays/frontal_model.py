@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 from scipy.special import expit
 
 Array = NDArray[np.float32]
@@ -80,7 +79,8 @@ class FrontalModel:
 
     def votes(self, numbers: Array) -> Array:
         """Sum of the examples' votes, above 0 for frontal: (B, N) -> (B,)."""
-        distance = cdist(numbers, self._array("examples"), "sqeuclidean")
+        a, b = (np.asarray(x, dtype=np.float64) for x in (numbers, self.examples))
+        distance = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
         return np.exp(-self.likeness * distance) @ self._array("example_votes") + self.prior
 
     def score(self, numbers: Array) -> Array:
