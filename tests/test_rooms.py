@@ -6,14 +6,7 @@ from importlib import import_module
 
 import pytest
 
-WITHOUT_TORCH = [
-    "data.inputs",
-    "dicom.results",
-    "transforms.load",
-    "engines.reading",
-    "handlers.case_progress",
-    "handlers.case_writer",
-]
+WITHOUT_TORCH = ["apps.predict", "apps.predict_onnx", "apps.doctor", "dicom.results"]
 
 
 @pytest.mark.parametrize("room", ["transforms", "engines", "handlers"])

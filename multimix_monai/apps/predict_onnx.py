@@ -115,6 +115,8 @@ def used(exported: Exported, given: Mapping[str, Any]) -> Exported:
         ValueError: a value is out of its range, or the calibration is of other weights.
     """
     changes = {name: given[name] for name in IN_THE_FILE if given.get(name) is not None}
+    if "quality_rules" in changes:
+        changes["quality_rules"] = {**exported.quality_rules, **changes["quality_rules"]}
     if given["calibration_path"] is not None:
         changes["calibration"] = read_calibration(given["calibration_path"])
     return replace(exported, **changes)

@@ -14,7 +14,7 @@ from multimix_monai.data.exported import ONNX_KEY, Exported, read_exported
 from multimix_monai.engines.workers import cores_here
 
 INPUT, OUTPUT = "image", "pred"
-REMEDY = "export one with `multimix export --to onnx`"
+REMEDY = "write one with `multimix export model.onnx --to onnx`"
 
 
 class OnnxNetwork:
@@ -34,7 +34,7 @@ class OnnxNetwork:
 
     def __init__(self, path: str | Path, *, num_threads: int | None = None) -> None:
         if not Path(path).is_file():
-            raise ValueError(f"exported network {path} does not exist: {REMEDY}, or name it")
+            raise ValueError(f"exported network {path} does not exist: {REMEDY}")
         self.session = _session(path)
         self.threads = ThreadPoolExecutor(num_threads or _threads(), thread_name_prefix="infer")
         stored = self.session.get_modelmeta().custom_metadata_map
