@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,32 +17,33 @@ from multimix_monai.networks import Prediction, pack
 class PackingInferer(SimpleInferer):
     """SimpleInferer that packs MultiMix's prediction: (B, mask + saliency + classes, H, W).
 
-    On a processor each core takes the next image: nothing waits for the slowest core after every
-    layer, which costs several times the work where other processes use the cores too, and no
-    result hangs on the size of the batch.
+    On a processor each core takes the next image of a batch: no core waits for the others after
+    every layer, which doubles the work where other processes use the cores too. A single image has
+    all cores.
     """
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
-        def predict(images: Tensor) -> Tensor:
-            out = super(PackingInferer, self).__call__(images, network, *args, **kwargs)
-            return pack(out) if isinstance(out, Prediction) else out
-
-        if inputs.device.type != "cpu" or torch.is_grad_enabled():
+        predict = partial(self._packed, network=network, args=args, kwargs=kwargs)
+        is_plain = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        if inputs.device.type != "cpu" or len(inputs) == 1 or not is_plain:
             return predict(inputs)
         return torch.cat(_by_core(predict, inputs.split(1)))
 
+    def _packed(self, inputs: Tensor, network: nn.Module, args: Any, kwargs: Any) -> Tensor:
+        out = super().__call__(inputs, network, *args, **kwargs)
+        return pack(out) if isinstance(out, Prediction) else out
 
-def _by_core(predict: Any, images: tuple[Tensor, ...]) -> list[Tensor]:
-    """Each (1, C, H, W) by itself, on one core."""
-    mode, cores = torch.is_inference_mode_enabled(), torch.get_num_threads()
 
-    def one(image: Tensor) -> Tensor:
-        with torch.inference_mode(mode), torch.no_grad():
-            answer: Tensor = predict(image)
-        return answer
+def _by_core(predict: Callable[[Tensor], Tensor], images: Sequence[Tensor]) -> list[Tensor]:
+    """The prediction of each (1, C, H, W), made on one core in the mode of this thread."""
+    cores, is_inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+    def on_one_core(image: Tensor) -> Tensor:
+        with torch.inference_mode(is_inference), torch.no_grad():
+            return predict(image)
 
     try:
         with ThreadPoolExecutor(cores, "infer", torch.set_num_threads, (1,)) as threads:
-            return list(threads.map(one, images))
+            return list(threads.map(on_one_core, images))
     finally:
-        torch.set_num_threads(cores)  # for threads to come
+        torch.set_num_threads(cores)  # also for threads to come

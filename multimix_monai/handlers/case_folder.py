@@ -103,7 +103,7 @@ class CaseFolder:
         flags = flags_of(case)
         fired = tuple(case.get(Keys.QUALITY, {}).get("fired", ()))
         findings = Findings(
-            mask=pictures["mask"] & 1,
+            mask=np.asarray(case[Keys.PRED][0]),
             prob=float(case[Keys.PROBS][-1]),
             raw_prob=float(case.get(Keys.RAW_PROBS, case[Keys.PROBS])[-1]),
             threshold_prob=self.threshold.prob,

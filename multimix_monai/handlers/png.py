@@ -45,7 +45,7 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
         [
             SIGNATURE,
             _chunk(b"IHDR", header),
-            _chunk(b"IDAT", zlib.compress(_filtered(picture.reshape(height, -1)), LEVEL)),
+            _chunk(b"IDAT", zlib.compress(_filtered(picture.reshape(height, -1)).data, LEVEL)),
             _chunk(b"IEND", b""),
         ]
     )
