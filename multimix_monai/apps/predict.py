@@ -56,7 +56,8 @@ def predict_command(
         bool, typer.Option("--overwrite", help="Begin anew, whatever is in the output folder.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that read; 0 reads in this one.")
+        int | None,
+        typer.Option(min=0, help="Processes that read, and as many that write; 0: this one."),
     ] = None,
     show_bar: Annotated[
         bool | None, typer.Option(help="Draw a bar; on a terminal if not said.")

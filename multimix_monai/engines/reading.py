@@ -47,7 +47,8 @@ class CaseLoader:
         self.dataset = dataset
         self.batch_size = batch_size
         self.indices = range(len(dataset)) if indices is None else indices
-        self.num_workers = workers_for(len(self.indices)) if num_workers is None else num_workers
+        cases = len(self.indices)
+        self.num_workers = workers_for(cases, leave=1) if num_workers is None else num_workers
         self.timeout_s = timeout_s
 
     def __len__(self) -> int:

@@ -158,10 +158,9 @@ def _answer(work: Callable[[Any], Any], question: bytes) -> bytes:
         return pickle.dumps((None, failure_of(error)), protocol=5)
 
 
-def workers_for(cases: int) -> int:
-    """How many processes so many cases are worth: one core stays for the network."""
-    cores = cores_here()
-    return min(cores - 1, MAX_DEFAULT_WORKERS) if cases > FEW_CASES else 0
+def workers_for(cases: int, *, leave: int = 0) -> int:
+    """How many processes so many cases are worth, on the cores but those that are left free."""
+    return min(cores_here() - leave, MAX_DEFAULT_WORKERS) if cases > FEW_CASES else 0
 
 
 def cores_here() -> int:
