@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "Measure a model on labelled cases, with tables and plots.",
     "calibrate": "Fit probability and threshold to your own labelled cases.",
     "predict": "Predict pneumonia and lung masks for images, folders or DICOM files.",
+    "export": "Write the network as ONNX, TorchScript or torch.export, checked.",
     "pacs": "Judge radiographs of a PACS and store the results beside them.",
     "doctor": "Show what is installed, decodable, and on which device.",
 }
