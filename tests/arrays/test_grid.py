@@ -1,7 +1,5 @@
 """The network's grid and back, against MONAI's transforms around the same functions."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
@@ -21,7 +19,8 @@ def radiograph() -> np.ndarray:
     return np.random.default_rng(0).random((61, 45), dtype=np.float32)
 
 
-@pytest.mark.parametrize(("size", "orientation"), product(SIZES, ["L\\F", "F\\R"]))
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("orientation", ["L\\F", "F\\R"])
 def test_the_network_sees_the_very_same_as_by_monai_and_results_return_the_very_same(
     size: tuple[int, int], orientation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
