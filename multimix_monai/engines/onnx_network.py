@@ -65,7 +65,10 @@ def _session(path: str | Path) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ImportError("the runtime onnx needs onnxruntime: pip install onnxruntime") from error
+        raise ImportError(
+            "the runtime onnx needs onnxruntime: pip install onnxruntime, which is in "
+            '"multimix-monai[onnx-runtime]"'
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors
