@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
@@ -21,13 +20,13 @@ from onnxruntime.quantization import (
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from multimix_monai.apps.predict import parser_of
+from multimix_monai.apps.export import Form, export
 from multimix_monai.data.images import read_mask
 from multimix_monai.data.keys import Keys
+from multimix_monai.engines.onnx_network import INPUT, OnnxNetwork
 from multimix_monai.metrics import mask_metrics
 
 Predict = Callable[[Tensor], Tensor]
-INPUT, OUTPUT = "image", "pred"
 
 
 class Prepared(CalibrationDataReader):
@@ -41,20 +40,10 @@ class Prepared(CalibrationDataReader):
         return None if image is None else {INPUT: image[None].numpy()}
 
 
-def exported(folder: Path, *, size: int) -> Path:
-    """The shipped network as ONNX, for any number of images of one size."""
-    network = parser_of({"device": "$torch.device('cpu')"}).get_parsed_content("network").eval()
+def exported(folder: Path) -> Path:
+    """The shipped network as ONNX, by `multimix export`."""
     path = folder / "network.onnx"
-    torch.onnx.export(
-        network,
-        (torch.rand(2, 1, size, size),),
-        path,
-        dynamo=True,
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        dynamic_shapes={"x": {0: torch.export.Dim("batch", min=1, max=64)}},
-        external_data=False,
-    )
+    export(path, to=Form.ONNX, settings={})
     return path
 
 
@@ -92,12 +81,9 @@ def in_int8(path: Path, *, images: Tensor | None) -> Path:
 
 
 def by_onnxruntime(path: Path, *, threads: int) -> Predict:
-    """Images to packed predictions."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
+    """Images to packed predictions, as `multimix predict --runtime onnx` runs them."""
+    network = OnnxNetwork(path, num_threads=threads)
+    return lambda images: torch.from_numpy(network(images.numpy()))
 
 
 @dataclass

@@ -82,7 +82,7 @@ def aim_of(ratio: float) -> str:
 
 def figures_row(name: str, figures: Entry) -> str:
     """A row of the table of figures."""
-    words = [f"{key.replace('_', ' ')} {value:.4g}" for key, value in figures.items()]
+    words = [f"{key.replace('_', ' ')} {value:.5g}" for key, value in figures.items()]
     return f"| {name} | {', '.join(words)} |"
 
 

@@ -79,7 +79,7 @@ def test_what_reduced_precision_loses_and_wins(
         [prepare({Keys.IMAGE: case[Keys.IMAGE]}) for case in part] for part in (cases, real[1])
     )
     ranges = stacked(others)
-    file, threads = exported(tmp_path, size=ranges.shape[-1]), torch.get_num_threads()
+    file, threads = exported(tmp_path), torch.get_num_threads()
     formats = {
         PLAIN: prediction(),
         "bf16": prediction(autocast=True),
@@ -105,7 +105,7 @@ def test_what_reduced_precision_loses_and_wins(
     for name, answer in answers.items():
         difference = abs(answer.prob - plain.prob)
         keep_figures(
-            f"{name} on {MASKS} masks and {LABELS} labels",
+            f"{name}, inference of {len(cases)} radiographs",
             dice=answer.dice(cases),
             auc=answer.auc(cases),
             largest_difference_of_probability=float(difference.max()),

@@ -55,7 +55,7 @@ def test_a_table_keeps_machines_apart_and_takes_entries_without_one() -> None:
     report.note("by others", {"images_a_second": 3.0}, shown="")
     report.write_table()
     table = report.TABLE.read_text()
-    assert "| by us | seconds 0.1235 |" in table
+    assert "| by us | seconds 0.12346 |" in table
     assert "| by others | images a second 3 |" in table
     assert table.count("Measured on") == 2 and machine() in table
 

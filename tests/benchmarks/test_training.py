@@ -106,7 +106,7 @@ def test_the_whole_loop_against_the_step_alone(
     effort: Effort, tmp_path: Path, cache_gib: float | None
 ) -> None:
     """Settings are those of train.json; what it does once an epoch is left out."""
-    steps = 3 if effort.quick else 10
+    steps = effort.pick((20 if cache_gib is None else 10,), (3,))[0]
     settings = drawn_dataset(tmp_path, cases=12 if effort.quick else 60, size=512)
     settings |= {"steps_per_epoch": steps, "max_epochs": 1, "schedule_epochs": 1000}
     settings |= {"show_bar": False, "device": "$torch.device('cpu')"}
