@@ -2,7 +2,7 @@
 
 What a step holds depends on the seed and the step's number alone, not on what was drawn before: a
 resumed run goes on with the very cases, order and augmentations of an uninterrupted one, with any
-number of workers.
+number of workers. (A GPU's noise and rounding are its own: it and a CPU differ in those.)
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torch.utils.data.distributed import DistributedSampler
 
 from multimix_monai.data.keys import Keys
+from multimix_monai.transforms.batch import beside
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +72,13 @@ class StreamDataset(Dataset):
         data: items of the datalist's training part.
         transform: deterministic preprocessing, from a case to `image` and `mask`; its results are
             kept in memory.
-        views: stream name -> random MONAI transform of a preprocessed case.
+        views: stream name -> random MONAI transform of a batch, a dictionary with `image` and for
+            mask_labelled `mask`, both (B, 1, S, S), and what `collate` adds.
         batch_sizes: stream name -> cases a step; 0 leaves the stream out.
         seed: of order and augmentation.
         unlabelled_pool: see `split_streams`.
-        cache_gib: memory for preprocessed cases, of each worker.
+        cache_gib: memory for preprocessed cases, on the device, or of each worker.
+        device: where cases are kept and views are made, a CPU unless said; workers use theirs.
 
     A case that cannot be read is named in the log and replaced by the next of its stream.
 
@@ -92,6 +96,7 @@ class StreamDataset(Dataset):
         seed: int = 0,
         unlabelled_pool: str = "same_source",
         cache_gib: float = 4.0,
+        device: torch.device | str = "cpu",
     ) -> None:
         pools = split_streams(data, unlabelled_pool=unlabelled_pool)
         self.transform = transform
@@ -105,7 +110,8 @@ class StreamDataset(Dataset):
                 f"{MASK_LABELLED} or {LABEL_LABELLED} to 1 or more where there are such cases"
             )
         self.batch_sizes = {name: batch_sizes[name] for name in self.pools}
-        self.cache_bytes = int(cache_gib * 2**30)
+        self.cache_bytes_left = int(cache_gib * 2**30)
+        self.wanted_device = torch.device(device)
         self.cache: dict[str, dict] = {}
         self.unreadable: set[str] = set()
         self._log_pools(batch_sizes)
@@ -130,25 +136,30 @@ class StreamDataset(Dataset):
     def __getitem__(self, step: int) -> dict[str, dict[str, Tensor]]:
         return {name: self._batch(name, step) for name in self.pools}
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches are made; a worker is a forked process, which can use no GPU."""
+        return torch.device("cpu") if get_worker_info() else self.wanted_device
+
     def _batch(self, name: str, step: int) -> dict[str, Tensor]:
         size = self.batch_sizes[name]
-        return collate(
-            [self._view(name, position) for position in range(step * size, (step + 1) * size)]
-        )
+        cases = [self._case(name, n) for n in range(step * size, (step + 1) * size)]
+        # Its masks are not those of all in other streams, and nobody asks for them there.
+        keys = (Keys.IMAGE, Keys.MASK) if name == MASK_LABELLED else (Keys.IMAGE,)
+        view = self.views[name]
+        view.set_random_state(seed=derive_seed(self.seed, STREAMS.index(name), step))
+        batch: dict[str, Tensor] = view(collate(cases, keys=keys))
+        return batch
 
-    def _view(self, name: str, position: int) -> dict:
-        pool, stream = self.pools[name], STREAMS.index(name)
+    def _case(self, name: str, position: int) -> dict:
+        """The preprocessed case at a position of the stream."""
+        pool = self.pools[name]
         turn, place = divmod(position, len(pool))
-        order = shuffled(len(pool), seed=self.seed, stream=stream, turn=turn)
-        for index in np.roll(order, -place):  # the case in its place, then those that can stand in
-            item = self._preprocessed(pool[index])
-            if item is not None:
-                # Its masks are not those of all, and nobody asks for them.
-                if name != MASK_LABELLED:
-                    item.pop(Keys.MASK, None)
-                view = self.views[name]
-                view.set_random_state(seed=derive_seed(self.seed, stream, position))
-                return view(item)
+        order = shuffled(len(pool), seed=self.seed, stream=STREAMS.index(name), turn=turn)
+        for n in range(len(pool)):  # the case in its place, then those that can stand in
+            case = self._preprocessed(pool[order[(place + n) % len(pool)]])
+            if case is not None:
+                return case
         raise ValueError(
             f"none of the {len(pool)} images of stream {name} can be read: the log names each; "
             "check dataset_dir"
@@ -159,17 +170,22 @@ class StreamDataset(Dataset):
         if name in self.unreadable:
             return None
         if name in self.cache:
-            return dict(self.cache[name])
+            return self.cache[name]
         try:
             item = self.transform(case)
         except (ValueError, OSError) as error:
             logger.error(f"left out of training: {error}")
             self.unreadable.add(name)
             return None
-        item = {k: plain(v) for k, v in item.items()}
-        if (len(self.cache) + 1) * item[Keys.IMAGE].nbytes < self.cache_bytes:
+        item = {k: plain(v).to(self.device) if torch.is_tensor(v) else v for k, v in item.items()}
+        self._keep(name, item)
+        return item
+
+    def _keep(self, name: str, item: dict) -> None:
+        size = sum(v.nbytes for v in item.values() if torch.is_tensor(v))
+        if size <= self.cache_bytes_left:
             self.cache[name] = item
-        return dict(item)
+            self.cache_bytes_left -= size
 
 
 def plain(value: Any) -> Any:
@@ -182,19 +198,18 @@ def derive_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def shuffled(n: int, *, seed: int, stream: int, turn: int) -> np.ndarray:
-    """The order of a stream's n cases in its so many-th turn, a permutation (n,)."""
-    return np.random.default_rng([seed, stream, turn]).permutation(n)
+@lru_cache(maxsize=4 * len(STREAMS))
+def shuffled(n: int, *, seed: int, stream: int, turn: int) -> tuple[int, ...]:
+    """The order of a stream's n cases in its so many-th turn, a permutation."""
+    return tuple(np.random.default_rng([seed, stream, turn]).permutation(n).tolist())
 
 
-def collate(views: Sequence[dict]) -> dict[str, Tensor]:
-    """Images and masks -> (B, 1, S, S); labels -> int64 (B,), unknown ones -1."""
-    batch = {}
-    for key in (Keys.IMAGE, Keys.MASK, Keys.IMAGE_WEAK, Keys.IMAGE_STRONG):
-        if key in views[0]:
-            batch[key] = torch.stack([v[key] for v in views])
+def collate(cases: Sequence[dict], *, keys: Sequence[str]) -> dict[str, Tensor]:
+    """Items of the keys -> (B, 1, S, S); labels -> int64 (B,), unknown ones -1; on one device."""
+    batch = {key: torch.stack([case[key] for case in cases]) for key in keys}
     for key in (Keys.LABEL, Keys.HIDDEN_LABEL):
-        batch[key] = torch.tensor([v.get(key, UNKNOWN_LABEL) for v in views])
+        labels = np.array([case.get(key, UNKNOWN_LABEL) for case in cases], dtype=np.int64)
+        batch[key] = beside(labels, batch[Keys.IMAGE])
     return batch
 
 

@@ -1,4 +1,6 @@
-"""Path of data, last stop before the network: the views of a case from which it learns.
+"""Path of data, last stop before the network: the views of a batch from which it learns.
+
+A view takes preprocessed images that were stacked, on any device, and draws for each on its own.
 
 Source: FixMatch, Sohn et al., NeurIPS 2020, arXiv 2001.07685, appendix D; lengths there are for
 32-pixel images, here they are fractions of the side.
@@ -7,18 +9,19 @@ Source: FixMatch, Sohn et al., NeurIPS 2020, arXiv 2001.07685, appendix D; lengt
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch.nn.functional as F
 from monai.transforms import Compose, MapTransform, Randomizable, Transform
 from torch import Tensor
 
 from multimix_monai.data.keys import Keys
 from multimix_monai.transforms import intensity
-from multimix_monai.transforms.cutout import Box, cutout, draw_box
+from multimix_monai.transforms.batch import as_batch, beside, change
+from multimix_monai.transforms.cutout import Box, cutout, draw_boxes
 from multimix_monai.transforms.intensity import RandIntensityd
-from multimix_monai.transforms.spatial import Geometry, RandSpatiald, plain, warp
+from multimix_monai.transforms.spatial import Geometry, RandSpatiald, places, read_at
 
 # Name -> the range from which the magnitude is drawn evenly; None where there is none.
 PHOTOMETRIC: dict[str, tuple[float, float] | None] = {
@@ -55,22 +58,21 @@ class WeakView(Randomizable, Transform):
     def __init__(self, *, flip_prob: float = 0.5, translate: float = 0.125) -> None:
         self.flip_prob = flip_prob
         self.translate = translate
-        self.flip = False
-        self.shift = (0.0, 0.0)  # right, down; fractions of the side
+        self.flip = np.zeros(0, dtype=bool)
+        self.shift = np.zeros((2, 0))  # right, down; fractions of the side
 
-    def randomize(self, data: Any = None) -> None:
-        self.flip = bool(self.R.uniform() < self.flip_prob)
-        right, down = self.R.uniform(-self.translate, self.translate, size=2)
-        self.shift = (float(right), float(down))
+    def randomize(self, data: int) -> None:
+        """Draw for each of `data` images."""
+        self.flip = self.R.uniform(size=data) < self.flip_prob
+        self.shift = self.R.uniform(-self.translate, self.translate, size=(2, data))
 
-    def __call__(self, image: Any) -> Tensor:
-        """image: (C, S, S) in [0, 1] -> the same; whole pixels, so nothing is blurred."""
-        plane = plain(image)
-        self.randomize()
-        right, down = (int(part * plane.shape[-1]) for part in self.shift)
-        if self.flip:
-            plane = plane.flip(-1)
-        return F.pad(plane, (right, -right, down, -down))
+    def __call__(self, images: Any) -> Tensor:
+        """images: (B, C, S, S) in [0, 1] -> the same; whole pixels, so nothing is blurred."""
+        planes = as_batch(images)
+        self.randomize(len(planes))
+        right, down = np.trunc(self.shift * planes.shape[-1]) / planes.shape[-1]
+        geometry = Geometry(flip=self.flip, translate_x=right, translate_y=down)
+        return read_at(planes, places(planes, beside(geometry.matrix(), planes)), mode="nearest")
 
 
 class StrongView(Randomizable, Transform):
@@ -82,7 +84,7 @@ class StrongView(Randomizable, Transform):
     the polarity on which a radiograph is read. `invert` is not there at all.
 
     Args:
-        num_ops: operations drawn, evenly and with repetition.
+        num_ops: operations drawn for each image, evenly and with repetition.
         geometric: also rotate, shear and translate; without them pixels stay where they are.
         solarize: also solarize.
         cutout: largest side of the hidden square as a fraction of the image's; 0 is none.
@@ -101,48 +103,61 @@ class StrongView(Randomizable, Transform):
             PHOTOMETRIC | (GEOMETRIC if geometric else {}) | (SOLARIZE if solarize else {})
         )
         self.cutout = cutout
-        self.ops: list[tuple[str, float]] = []
-        self.box = Box(0, 0, 0, 0)
+        self.ops = np.zeros((num_ops, 0), dtype=str)  # (num_ops, B), names
+        self.magnitudes = np.zeros((num_ops, 0))
+        self.box: Box | None = None
 
-    def randomize(self, data: int) -> None:
-        """Draw operations and a square for an image of side `data`."""
-        self.ops = []
-        for _ in range(self.num_ops):
-            name = list(self.ranges)[self.R.randint(len(self.ranges))]
-            self.ops.append((name, float(self.R.uniform(*(self.ranges[name] or (0, 0))))))
-        self.box = draw_box(self.R, image_side=data, largest=self.cutout)
+    def randomize(self, data: tuple[int, int]) -> None:
+        """Draw operations and a square for each of so many images of such a side."""
+        n, side = data
+        drawn = self.R.randint(len(self.ranges), size=(self.num_ops, n))
+        low, high = np.transpose([limits or (0, 0) for limits in self.ranges.values()])
+        self.ops = np.array(list(self.ranges))[drawn]
+        self.magnitudes = self.R.uniform(low[drawn], high[drawn])
+        self.box = (
+            draw_boxes(self.R, n, image_side=side, largest=self.cutout) if self.cutout > 0 else None
+        )
 
-    def __call__(self, image: Any) -> Tensor:
-        """image: (C, S, S) in [0, 1] -> the same."""
-        view = plain(image)
-        self.randomize(view.shape[-1])
-        for name, magnitude in self.ops:
-            view = apply_op(view, name, magnitude=magnitude)
-        return cutout(view, box=self.box) if self.cutout > 0 else view
+    def __call__(self, images: Any) -> Tensor:
+        """images: (B, C, S, S) in [0, 1] -> the same."""
+        view = as_batch(images).clone()
+        self.randomize((len(view), view.shape[-1]))
+        for names, magnitudes in zip(self.ops, self.magnitudes, strict=True):
+            apply_ops(view, names, magnitudes=magnitudes)
+        return view if self.box is None else cutout(view, box=self.box)
 
 
-def apply_op(image: Tensor, name: str, *, magnitude: float) -> Tensor:
-    """One operation of FixMatch's set. image: (C, S, S) in [0, 1] -> the same."""
-    if name == "identity":
-        return image
+def apply_ops(images: Tensor, names: np.ndarray, *, magnitudes: np.ndarray) -> None:
+    """One operation of FixMatch's set on each image, in place; those of a name are done together.
+
+    images: (B, C, S, S) in [0, 1]. names, magnitudes: (B,).
+    """
+    moved = np.isin(names, list(GEOMETRIC))
+    geometry = Geometry(**{name: np.where(names == name, magnitudes, 0) for name in GEOMETRIC})
+    change(images, moved, lambda some, way: read_at(some, places(some, way)), geometry.matrix())
+    for name in np.unique(names[~moved]):
+        if name != "identity":
+            change(images, names == name, partial(_photometric, str(name)), magnitudes)
+
+
+def _photometric(name: str, images: Tensor, magnitudes: Tensor) -> Tensor:
+    """images: (n, C, S, S). magnitudes: (n,)."""
     if name in ("autocontrast", "equalize"):
-        return getattr(intensity, name)(image)
+        return getattr(intensity, name)(images)
+    amount = magnitudes[:, None, None, None]
     if name == "posterize":
-        return intensity.posterize(image, round(magnitude))
-    if name in GEOMETRIC:
-        change: dict[str, Any] = {name: magnitude}
-        return warp(image, Geometry(**change).matrix())
-    return getattr(intensity, name.removesuffix("_gain"))(image, magnitude)
+        return intensity.posterize(images, amount.round())
+    return getattr(intensity, name.removesuffix("_gain"))(images, amount)
 
 
 class TwoViewsd(Randomizable, MapTransform):
-    """A case's `image` becomes `image_weak` and, made from it, `image_strong`.
+    """A batch's `image` becomes `image_weak` and, made from it, `image_strong`.
 
     The strong view starts from the weak one and so is stronger in every respect; with
     geometric=False their pixels are aligned, as consistency of masks needs. `image` is left out.
 
     Args:
-        keys: the one item that holds the preprocessed image (1, S, S) in [0, 1].
+        keys: the one item that holds the preprocessed images (B, 1, S, S) in [0, 1].
         weak, strong: other views than the default ones.
         geometric: of the default strong view.
     """
@@ -189,7 +204,7 @@ def labelled_view(
     """The view for supervised cases: geometry for image and mask alike, grey for the image.
 
     Args:
-        keys: preprocessed items (1, S, S); a case without a mask passes.
+        keys: preprocessed items (B, 1, S, S); a batch without masks passes.
         spatial, intensity: other changes than the default ones.
 
     Returns:

@@ -38,18 +38,22 @@ def read(item: dict) -> dict:
     return {**item, "image": torch.full((1, 4, 4), number), **masks}
 
 
-class Noisy(Randomizable, Transform):
-    """Adds up to a tenth, so that the number can still be read."""
+def noisy(images: Tensor, random: Any) -> Tensor:
+    """Adds up to a tenth to each image, so that its number can still be read."""
+    added = random.uniform(0, 0.1, size=(len(images), 1, 1, 1))
+    return images + torch.as_tensor(added, dtype=torch.float32)
 
-    def __call__(self, item: dict) -> dict:
-        return {**item, "image": item["image"] + 0.1 * self.R.uniform()}
+
+class Noisy(Randomizable, Transform):
+    def __call__(self, batch: dict) -> dict:
+        return {**batch, "image": noisy(batch["image"], self.R)}
 
 
 class TwoNoisy(Randomizable, Transform):
-    def __call__(self, item: dict) -> dict:
-        image = item.pop("image")
-        weak, strong = (image + 0.1 * self.R.uniform() for _ in range(2))
-        return {**item, "image_weak": weak, "image_strong": strong}
+    def __call__(self, batch: dict) -> dict:
+        image = batch.pop("image")
+        weak, strong = (noisy(image, self.R) for _ in range(2))
+        return {**batch, "image_weak": weak, "image_strong": strong}
 
 
 def streams(data: list[dict] | None = None, **arguments: Any) -> StreamDataset:
@@ -94,9 +98,11 @@ def test_a_step_depends_on_seed_and_step_alone() -> None:
 
 
 def test_streams_of_the_same_cases_are_shuffled_apart() -> None:
-    orders = [shuffled(50, seed=0, stream=s, turn=t).tolist() for s in (0, 1) for t in (0, 1)]
-    assert len({tuple(order) for order in orders}) == 4
-    assert shuffled(50, seed=0, stream=0, turn=0).tolist() == orders[0]
+    orders = [shuffled(50, seed=0, stream=s, turn=t) for s in (0, 1) for t in (0, 1)]
+    assert len(set(orders)) == 4
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    shuffled.cache_clear()
+    assert shuffled(50, seed=0, stream=0, turn=0) == orders[0]
 
 
 @pytest.mark.slow
@@ -289,23 +295,51 @@ def test_an_unknown_pool_is_refused() -> None:
         split_streams(cases(), unlabelled_pool="other")
 
 
+def reads(cache_gib: float) -> int:
+    """How often cases are read in four times the same step."""
+    count = Counter()
+
+    def transform(item: dict) -> dict:
+        count["reads"] += 1
+        return read(item)
+
+    dataset = streams(transform=transform, cache_gib=cache_gib)
+    first = dataset[0]
+    for _ in range(3):
+        assert same(dataset[0], first)
+    return count["reads"]
+
+
 def test_preprocessed_cases_are_kept_as_far_as_memory_goes() -> None:
-    def reads(cache_gib: float) -> int:
-        count = Counter()
-
-        def transform(item: dict) -> dict:
-            count["reads"] += 1
-            return read(item)
-
-        dataset = streams(transform=transform, cache_gib=cache_gib)
-        first = dataset[0]
-        for _ in range(3):
-            assert same(dataset[0], first)
-        return count["reads"]
-
     batch = sum(SIZES.values())
     assert reads(1.0) <= batch
     assert reads(0.0) == 4 * batch
+    one_image = 4 * 4 * 4 / 2**30
+    assert reads(1.0) < reads(3 * one_image) < 4 * batch
+
+
+def test_a_mask_counts_in_the_memory_for_cases() -> None:
+    one_image = 4 * 4 * 4 / 2**30
+    data = [case(n, mask=["m"]) for n in range(6)]
+    dataset = streams(data, cache_gib=5 * one_image)
+    for step in range(4):
+        dataset[step]
+    assert len(dataset.cache) == 2
+
+
+def test_what_is_kept_is_left_as_it_is_by_the_views() -> None:
+    dataset = streams()
+    for step in range(3):
+        dataset[step]
+    assert all(float(item["image"].unique()) == int(name) for name, item in dataset.cache.items())
+
+
+def test_a_worker_makes_its_views_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = streams(device="cuda:0")
+    assert dataset.device == torch.device("cuda:0")
+    monkeypatch.setattr("multimix_monai.engines.streams.get_worker_info", lambda: "a worker")
+    assert dataset.device == torch.device("cpu")
+    assert dataset[0]["mask_labelled"]["mask"].device == torch.device("cpu")
 
 
 def test_an_epoch_is_the_next_so_many_steps() -> None:
