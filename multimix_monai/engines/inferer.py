@@ -17,14 +17,14 @@ from multimix_monai.networks import Prediction, pack
 class PackingInferer(SimpleInferer):
     """SimpleInferer that packs MultiMix's prediction: (B, mask + saliency + classes, H, W).
 
-    On a processor each core takes the next image of a batch: no core waits for the others after
-    every layer, which doubles the work where other processes use the cores too. A single image has
-    all cores.
+    On a processor, in inference mode, each core takes the next image of a batch: no core waits for
+    the others after every layer, which doubles the work where other processes use the cores too. A
+    single image has all cores.
     """
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
         predict = partial(self._packed, network=network, args=args, kwargs=kwargs)
-        is_plain = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        is_plain = torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
         if inputs.device.type != "cpu" or len(inputs) == 1 or not is_plain:
             return predict(inputs)
         return torch.cat(_by_core(predict, inputs.split(1)))
@@ -35,11 +35,11 @@ class PackingInferer(SimpleInferer):
 
 
 def _by_core(predict: Callable[[Tensor], Tensor], images: Sequence[Tensor]) -> list[Tensor]:
-    """The prediction of each (1, C, H, W), made on one core in the mode of this thread."""
-    cores, is_inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
+    """The prediction of each (1, C, H, W), made on one core."""
+    cores = torch.get_num_threads()
 
     def on_one_core(image: Tensor) -> Tensor:
-        with torch.inference_mode(is_inference), torch.no_grad():
+        with torch.inference_mode():  # modes belong to threads
             return predict(image)
 
     try:
