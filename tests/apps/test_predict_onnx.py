@@ -190,8 +190,8 @@ def test_real_radiographs_give_the_same_without_torch(
     ):
         words = ["predict", *inputs, "--output", str(tmp_path / output), *options]
         assert CliRunner().invoke(cli.app, words).exit_code == 0
-    # Torch's group norm with the channels last rounds by up to 8e-4 of a logit, onnxruntime 5e-5.
-    assert_alike(tmp_path / "torch", tmp_path / "onnx", tolerance=5e-4)
+    # onnxruntime and torch round by up to 5e-5 of a class logit each.
+    assert_alike(tmp_path / "torch", tmp_path / "onnx", tolerance=1e-4)
 
 
 def test_a_second_run_does_nothing_again_and_another_runtime_is_another_setting(
