@@ -154,6 +154,14 @@ def test_a_change_is_as_large_as_its_own_argument_says(name: str) -> None:
     assert not torch.allclose(some, images, atol=1e-3)
 
 
+def test_noise_is_drawn_anew_every_time() -> None:
+    images = torch.full((4, 1, 64, 64), 0.5)
+    view = RandIntensityd(prob=1, **(NONE | {"noise": 0.05})).set_random_state(seed=0)
+    first, second = (view({"image": images})["image"] for _ in range(2))
+    noise = torch.cat([first, second]).flatten(1) - 0.5
+    assert noise.corrcoef().fill_diagonal_(0).abs().max() < 0.1
+
+
 def test_an_image_changes_the_same_whatever_is_beside_it() -> None:
     images, others = torch.rand(2, 6, 1, 32, 32)
     others[2] = images[2]

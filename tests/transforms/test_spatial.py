@@ -130,6 +130,14 @@ def test_bending_moves_pixels_by_about_its_strength() -> None:
     assert 0.01 < (bent - columns)[..., 24:72, 24:72].std() < 0.03
 
 
+def test_bending_has_no_kinks() -> None:
+    images, stay = torch.rand(8, 1, 96, 96), torch.eye(2, 3).expand(8, 2, 3)
+    displacement = np.random.RandomState(0).normal(size=(8, 2, 6, 6))
+    moved = places(images, stay, displacement=displacement) - places(images, stay)
+    slope, bend = (moved.diff(n, dim=1).abs().max() for n in (1, 2))
+    assert bend < 0.2 * slope
+
+
 def test_each_change_has_the_probability_that_was_asked_for() -> None:
     view = RandSpatiald(prob=0.8, flip_prob=0.4, elastic_prob=0.3).set_random_state(seed=0)
     view.randomize(2000)
