@@ -27,8 +27,11 @@ SUFFIXES = {Form.ONNX: ".onnx", Form.TORCHSCRIPT: ".ts", Form.TORCH_EXPORT: ".pt
 
 
 def export_command(
-    output: Annotated[Path, typer.Argument(help="File to write: .onnx, .ts or .pt2.")],
     to: Annotated[Form, typer.Option(help="Form of the file.")],
+    output: Annotated[
+        Path | None,
+        typer.Argument(help="File to write; model.onnx, model.ts or model.pt2 here if absent."),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights; the bundle's own if absent.")
     ] = None,
@@ -59,6 +62,7 @@ def export_command(
     }
     settings = {name: value for name, value in given.items() if value is not None}
     settings |= parse_overrides(overrides or [])
+    output = output or Path(f"model{SUFFIXES[to]}")
     show(export(output, to=to, check_on=check or [], settings=settings))
     typer.echo(f"wrote {output}")
 

@@ -105,6 +105,15 @@ def test_a_calibration_and_a_check_of_other_weights_or_sizes_do_not_travel(
         assert exported.calibration is None and exported.frontal_check is None
 
 
+def test_without_a_name_the_file_is_called_model_and_stands_here(
+    fresh_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["export", "--to", "onnx", "--weights", str(fresh_weights), "--image-size", str(SIZE)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert (tmp_path / "model.onnx").is_file()
+
+
 def test_settings_of_the_command_line_travel(fresh_weights: Path, tmp_path: Path) -> None:
     words = ["export", str(tmp_path / "m.onnx"), "--to", "onnx", "--weights", str(fresh_weights)]
     words += ["--image-size", "64", "--set", "lung_threshold_prob=0.3"]
