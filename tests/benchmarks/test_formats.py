@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,6 @@ def absolute(case: dict, root: Path) -> dict[str, Any]:
     return {**case, **paths}
 
 
-def stacked(items: Sequence[dict]) -> torch.Tensor:
-    """Prepared images, (B, 1, S, S)."""
-    return torch.stack([item[Keys.IMAGE].as_tensor() for item in items])
-
-
 @pytest.fixture(scope="module")
 def real(shared_data: Callable[[str], Path]) -> tuple[Cases, Cases]:
     """Held-back masks and labels of validation, and cases of neither to calibrate on."""
@@ -70,7 +65,7 @@ def test_what_reduced_precision_loses_and_wins(
     effort: Effort, real: tuple[Cases, Cases], tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
-    from tests.benchmarks.formats import Answers, by_onnxruntime, exported, in_int8
+    from tests.benchmarks.formats import Answers, by_onnxruntime, exported, in_int8, stacked
 
     cases = real[0][:: 10 if effort.quick else 1]
     parser = parser_of({})
@@ -84,12 +79,7 @@ def test_what_reduced_precision_loses_and_wins(
         PLAIN: prediction(),
         "bf16": prediction(autocast=True),
         "onnxruntime fp32": by_onnxruntime(file, threads=threads),
-        "onnxruntime int8, ranges from images": by_onnxruntime(
-            in_int8(file, images=ranges), threads=threads
-        ),
-        "onnxruntime int8, ranges found anew": by_onnxruntime(
-            in_int8(file, images=None), threads=threads
-        ),
+        "onnxruntime int8": by_onnxruntime(in_int8(file, images=ranges), threads=threads),
     }
     answers = {
         name: Answers.of(predict, items, postprocessing=finish) for name, predict in formats.items()

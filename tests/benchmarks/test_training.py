@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,14 +100,20 @@ def test_a_step_against_supervised_ones_of_networks_that_only_segment(effort: Ef
     )
 
 
+@pytest.fixture(scope="module")
+def drawn(effort: Effort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Overrides that train on a drawn dataset."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return drawn_dataset(folder, cases=12 if effort.quick else 60, size=512)
+
+
 @pytest.mark.parametrize("cache_gib", [None, 0.0], ids=["cached", "decoded_anew"])
 def test_the_whole_loop_against_the_step_alone(
-    effort: Effort, tmp_path: Path, cache_gib: float | None
+    effort: Effort, drawn: dict[str, Any], cache_gib: float | None
 ) -> None:
     """Settings are those of train.json; what it does once an epoch is left out."""
     steps = effort.pick((20 if cache_gib is None else 10,), (3,))[0]
-    settings = drawn_dataset(tmp_path, cases=12 if effort.quick else 60, size=512)
-    settings |= {"steps_per_epoch": steps, "max_epochs": 1, "schedule_epochs": 1000}
+    settings = {**drawn, "steps_per_epoch": steps, "max_epochs": 1, "schedule_epochs": 1000}
     settings |= {"show_bar": False, "device": "$torch.device('cpu')"}
     if effort.quick:
         settings |= {"image_size": effort.size, "batch_sizes": even(effort.batch)}
@@ -121,7 +126,7 @@ def test_the_whole_loop_against_the_step_alone(
     whole = parser.get_parsed_content("train#trainer")
     batch = parser.get_parsed_content("train#dataset")[0]
     alone = trainer_on([batch] * steps, recipe="default", amp=supports_bf16("cpu"), device="cpu")
-    drawn = steps * sum(parser.get_parsed_content("batch_sizes").values())
+    images = steps * sum(parser.get_parsed_content("batch_sizes").values())
     kind = "cached" if cache_gib is None else "every file decoded at every step"
     result = compare(
         f"{steps} steps of train.json, {parser.get('image_size')} px, images {kind}",
@@ -132,6 +137,6 @@ def test_the_whole_loop_against_the_step_alone(
     )
     keep_figures(
         f"images a second in training, {parser.get('image_size')} px, images {kind}",
-        whole_loop=drawn / result.ours_s,
-        step_alone=drawn / result.other_s,
+        whole_loop=images / result.ours_s,
+        step_alone=images / result.other_s,
     )
