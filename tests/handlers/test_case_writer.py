@@ -37,8 +37,14 @@ def predict(tmp_path: Path) -> Predict:
     torch.manual_seed(0)
     network = PackedMultiMix(widths=(4, 4, 4, 4, 4))
 
-    def call(*paths: Path, batch_size: int = 3, checks: Any = (), **options: Any) -> list[dict]:
-        chain = preprocessing(image_size=64, picture=True)
+    def call(
+        *paths: Path,
+        batch_size: int = 3,
+        checks: Any = (),
+        picture_side: int | None = 1024,
+        **options: Any,
+    ) -> list[dict]:
+        chain = preprocessing(image_size=64, picture=True, picture_side=picture_side)
         cases = [{"image": str(path), "case": path.stem} for path in paths]
         results = ResultsTable(tmp_path / "out", cases, overwrite=True)
         data = CaseDataset(cases, chain, keep_going=True)
@@ -184,6 +190,34 @@ def test_pictures_have_the_rows_and_columns_of_the_input(
     assert row["lung_area_mm2"] is None and row["spacing_source"] == "unknown"
     for name in ("overlay", "saliency"):
         assert np.asarray(Image.open(tmp_path / "out" / row[name])).shape == (*shape, 3)
+
+
+def test_pictures_to_look_at_are_reduced_and_the_mask_is_not(
+    predict: Predict, tmp_path: Path
+) -> None:
+    path = image(tmp_path / "scan.png", (300, 210))
+    whole = predict(path, picture_side=None)[0]
+    before = {kind: pixels(tmp_path / "out" / whole[kind]) for kind in ("mask", "overlay")}
+    row = predict(path, picture_side=100)[0]
+    assert {**row, "message": None} == {**whole, "message": None}
+    assert np.array_equal(pixels(tmp_path / "out" / row["mask"]), before["mask"])
+    for kind in ("overlay", "saliency"):
+        assert pixels(tmp_path / "out" / row[kind]).shape == (100, 70, 3)
+    line = is_coloured(pixels(tmp_path / "out" / row["overlay"]))
+    for axis in (0, 1):  # the contour lies where it lies on the whole picture
+        places, expected = (
+            np.argwhere(drawn).mean(axis=0)[axis] / drawn.shape[axis]
+            for drawn in (line, is_coloured(before["overlay"]))
+        )
+        assert places == pytest.approx(expected, abs=0.02)
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def is_coloured(picture: np.ndarray) -> np.ndarray:
+    return np.ptp(picture.astype(int), axis=-1) > 0
 
 
 def test_the_threshold_decides_the_label_and_says_where_it_comes_from(
