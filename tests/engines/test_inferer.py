@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -34,13 +35,18 @@ def _two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def in_a_new_thread(ask: Callable[[], int]) -> int:
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(ask).result()
+
+
 def test_each_core_takes_the_next_image_of_a_batch() -> None:
     network, x = Witness(together=2), torch.rand(6, 1, 8, 8)
     with torch.inference_mode():
         packed = PackingInferer()(x, network)
     assert network.calls == [(1, 1, False, True)] * 6
     assert torch.equal(packed, x.expand(-1, 4, -1, -1))
-    assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == in_a_new_thread(torch.get_num_threads) == 2
 
 
 def test_a_single_image_has_all_cores() -> None:
@@ -82,4 +88,4 @@ def test_an_error_of_one_image_is_raised() -> None:
     x[2] = 7
     with torch.inference_mode(), pytest.raises(ZeroDivisionError):
         PackingInferer()(x, Refusing())
-    assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == in_a_new_thread(torch.get_num_threads) == 2
