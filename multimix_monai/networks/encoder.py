@@ -37,8 +37,8 @@ class Encoder(nn.Module):
         super().__init__()
         channels = [in_channels, *widths]
         self.blocks: Sequence[ConvBlock] = nn.ModuleList(  # type: ignore[assignment]
-            ConvBlock(i, o, dropout_prob=dropout_prob, sees_image=not stage)
-            for stage, (i, o) in enumerate(zip(channels, widths, strict=False))
+            ConvBlock(i, o, dropout_prob=dropout_prob)
+            for i, o in zip(channels, widths, strict=False)
         )
         self.classifier = nn.Linear(widths[-1], num_classes)
 

@@ -109,3 +109,14 @@ def test_the_norms_derivative_is_torchs(training: bool) -> None:
     grad = torch.randn(2, 3, 6, 4)
     ours = torch.autograd.grad(instance_norm(x, training=training)[0], x, grad)[0]
     assert torch.allclose(ours, torch.autograd.grad(F.instance_norm(x), x, grad)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_mean_of_many_times_the_contrast_is_not_rounded_away(training: bool) -> None:
+    torch.manual_seed(0)
+    x = 3 + 0.01 * torch.randn(1, 4, 256, 256)
+    normed, inv_std = instance_norm(x, training=training)
+    reference = F.instance_norm(x.double(), eps=1e-5)
+    assert (normed - reference).abs().max() < 1e-4
+    expected = (x.double().var(dim=(2, 3), keepdim=True, unbiased=False) + 1e-5).rsqrt()
+    assert torch.allclose(inv_std.double(), expected, rtol=1e-5)
