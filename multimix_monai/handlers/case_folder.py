@@ -84,7 +84,7 @@ class CaseFolder:
         folder.mkdir(parents=True)
         pictures = draw(case)
         for kind, picture in pictures.items():
-            write_png(folder / f"{kind}.png", picture)
+            write_png(folder / f"{kind}.png", picture, repeats=kind != "saliency")
         files = {kind: f"{kind}.png" for kind in pictures}
         if self.algorithm is not None and is_dicom(row["input"]):
             try:

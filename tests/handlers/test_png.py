@@ -13,9 +13,12 @@ MONTGOMERY = Path(__file__).parents[3] / "shared" / "data" / "montgomery" / "ima
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (9, 1), (75, 101), (75, 101, 3), (1, 1, 3)])
-def test_pillow_reads_what_was_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("repeats", [True, False])
+def test_pillow_reads_what_was_written(
+    tmp_path: Path, shape: tuple[int, ...], repeats: bool
+) -> None:
     picture = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    write_png(tmp_path / "a.png", picture)
+    write_png(tmp_path / "a.png", picture, repeats=repeats)
     with Image.open(tmp_path / "a.png") as image:
         image.verify()  # the checksums
     with Image.open(tmp_path / "a.png") as image:
