@@ -18,6 +18,7 @@ from multimix_monai.engines.streams import STREAMS
 RECIPES = {"paper": ("train.json", "paper.json"), "default": ("train.json",)}
 Batch = dict[str, dict[str, Tensor]]
 Predict = Callable[[Tensor], Tensor]
+Forward = nn.Module | Predict
 
 
 def drawn_batch(*, sizes: dict[str, int], size: int) -> Batch:
@@ -91,44 +92,43 @@ def prediction(*, device: str = "cpu", autocast: bool = False) -> Predict:
     return by_inferer(parser.get_parsed_content("network"), autocast=autocast)
 
 
-def by_inferer(
-    network: nn.Module, *, forward: Predict | None = None, autocast: bool = False
-) -> Predict:
-    """Any network, run as the bundle's config runs ours; forward: of it, if not its own."""
+def by_inferer(network: Forward, *, autocast: bool = False) -> Predict:
+    """Any network or call of it, run as the bundle's config runs ours."""
     inferer = parser_of({}).get_parsed_content("inferer")
-    cast = forward_of(network, forward=forward, autocast=autocast)
-
-    def predict(images: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return inferer(images, cast)
-
-    return predict
+    return forward_of(network, run=inferer, autocast=autocast)
 
 
 def forward_of(
-    network: nn.Module, *, forward: Predict | None = None, autocast: bool = False
+    network: Forward, *, run: Callable[..., Tensor] | None = None, autocast: bool = False
 ) -> Predict:
-    """A whole batch at once, in evaluation mode, without a graph, in bfloat16 if asked for."""
-    network.eval()
+    """In evaluation mode, without a graph, in bfloat16 if asked for.
+
+    Args:
+        network: or a call of one that is in evaluation mode.
+        run: takes images and the network; without it the network takes the images.
+        autocast: to bfloat16.
+    """
+    if isinstance(network, nn.Module):
+        network.eval()
 
     def predict(images: Tensor) -> Tensor:
         kind = images.device.type
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=autocast):
-            return (forward or network)(images)
+            return run(images, network) if run else network(images)
 
     return predict
 
 
 def without_saliency(*, autocast: bool = False) -> Predict:
     """Our own encoder and decoder with an empty bridge: what the saliency costs, apart from all."""
-    network = parser_of({"device": "$torch.device('cpu')"}).get_parsed_content("network")
+    network = parser_of({"device": "$torch.device('cpu')"}).get_parsed_content("network").eval()
 
     def masks(images: Tensor) -> Tensor:
         n, _, height, width = images.shape
         bridge = images.new_zeros(n, 2, height // 8, width // 8)
         return network.decoder(network.encoder(images).features, bridge)
 
-    return by_inferer(network, forward=masks, autocast=autocast)
+    return by_inferer(masks, autocast=autocast)
 
 
 def drawn_dataset(folder: Path, *, cases: int, size: int) -> dict[str, Any]:

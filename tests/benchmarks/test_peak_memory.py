@@ -30,12 +30,12 @@ def grown(case: str, *, size: int, batch: int) -> float:
 @pytest.mark.parametrize(("work", "batch"), [("step", None), ("inference", 1), ("inference", 8)])
 def test_peak_memory_against_the_published(effort: Effort, work: str, batch: int | None) -> None:
     count, size = batch or effort.batch, effort.size
+    cases = tuple(case for case in CASES if case.startswith(work))
     found = {
         case.removeprefix(f"{work} "): grown(case, size=size, batch=count)
-        for case in CASES
-        if case.startswith(work)
+        for case in effort.pick(cases, cases[:2])
     }
     unit = "images a stream" if work == "step" else "images"
     keep_figures(f"peak memory of {work} in MiB, {count} {unit}, {size} px", **found)
     ours = "paper fp32" if work == "step" else "with saliency fp32"
-    assert found[ours] < found["published fp32"]
+    assert effort.quick or found[ours] < found["published fp32"]

@@ -76,7 +76,7 @@ def keep_all_shares(results: dict[tuple[str, str], Comparison], effort: Effort) 
             dtype=DTYPES[dtype],
             ceilings=ceilings[dtype],
         )
-        assert 0 < share < 1
+        assert effort.quick or 0 < share < 1
 
 
 def test_a_step_against_supervised_ones_of_networks_that_only_segment(effort: Effort) -> None:
