@@ -131,6 +131,26 @@ def test_who_reads_the_files_changes_no_byte(
     assert pictures(tmp_path / "0") == pictures(tmp_path / "2")
 
 
+@pytest.mark.slow
+def test_processes_that_are_not_forked_change_no_byte(
+    predict: Callable, fresh_weights: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    output = ("--output", tmp_path / "here", "--workers", 0, "--no-dicom")
+    assert predict(tiny_dataset, *output).exit_code == 0
+    words = ["predict", tiny_dataset, "--output", tmp_path / "there", "--workers", 1, "--no-dicom"]
+    words += ["--weights", fresh_weights, "--set", "image_size=64"]
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing\nfrom multimix_monai.apps.cli import app\n"
+        "if __name__ == '__main__':\n"
+        "    multiprocessing.set_start_method('spawn')\n"
+        f"    app({[str(word) for word in words]})\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert pictures(tmp_path / "here") == pictures(tmp_path / "there")
+
+
 def test_an_archive_gives_what_its_files_give(
     predict: Callable, tiny_dataset: Path, tmp_path: Path
 ) -> None:

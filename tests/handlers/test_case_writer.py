@@ -5,7 +5,6 @@ import errno
 import json
 import multiprocessing
 import os
-import pickle
 import re
 import signal
 import threading
@@ -447,16 +446,3 @@ def test_a_full_disk_ends_the_run_of_processes_too(
 def test_a_number_of_processes_below_0_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="num_workers is -1"):
         CaseWriter(ResultsTable(tmp_path, []), num_workers=-1)
-
-
-def test_what_writes_a_case_can_be_handed_to_a_process_that_was_not_forked(tmp_path: Path) -> None:
-    chain = preprocessing(image_size=64, picture=True)
-    writer = CaseWriter(
-        ResultsTable(tmp_path / "out", []),
-        algorithm=Algorithm("0" * 64),
-        postprocessing=postprocessing(preprocessing=chain, keep_components=2, quality_rules={}),
-    )
-    case = chain({"image": str(image(tmp_path / "a.png"))})
-    case["pred"] = torch.cat([torch.full((1, 64, 64), 3.0), torch.rand(3, 64, 64)])
-    row = pickle.loads(pickle.dumps(writer.folders))(pickle.loads(pickle.dumps(case)))
-    assert row["status"] == "ok" and row["lung_area_px"] == 40 * 50
