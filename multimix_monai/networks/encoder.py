@@ -16,6 +16,7 @@ class Stage(NamedTuple):
     """One block and its pooling on the way forward."""
 
     block: BlockRecord
+    pooled: Tensor  # (B, C, H / 2, W / 2)
     pool_indices: Tensor  # (B, C, H / 2, W / 2), flat positions of each window's first maximum
     size: tuple[int, int]  # (H, W) before pooling
 
@@ -73,7 +74,8 @@ class Encoder(nn.Module):
             x, record = block.forward_recorded(x, keep=keep, dropout=dropout)
             features.append(x[:keep])
             x, indices = F.max_pool2d(x, 2, return_indices=True)
-            stages.append(Stage(record, indices[:keep], (x.shape[2] * 2, x.shape[3] * 2)))
+            size = (x.shape[2] * 2, x.shape[3] * 2)
+            stages.append(Stage(record, x.detach()[:keep], indices[:keep], size))
         return Encoded(tuple(features), self.classify(x), tuple(stages))
 
     def classify(self, pooled: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multimix_monai.networks import fused
-from multimix_monai.networks.blocks import SLOPE, BlockRecord, Layer
+from multimix_monai.networks.blocks import SLOPE, Layer
 from multimix_monai.networks.encoder import Encoded, Stage
 from multimix_monai.networks.fused import FusedStage
 
@@ -52,15 +52,43 @@ def stage_gradient(grad: Tensor, stage: Stage | FusedStage) -> Tensor:
     """Back through pooling and block, in the way that it was gone forward."""
     if isinstance(stage, FusedStage):
         return fused.stage_gradient(grad, stage)
-    return block_gradient(unpool(grad, stage), stage.block)
+    first, second = stage.block.layers
+    if stage.block.dropout_scale is None:
+        grad = pooled_gradient(grad, stage)
+    else:
+        grad = unpool(grad, stage) * stage.block.dropout_scale
+        grad = activation_gradient(grad, second)
+    grad = F.conv_transpose2d(grad, second.weight, padding=1)
+    return F.conv_transpose2d(activation_gradient(grad, first), first.weight, padding=1)
+
+
+def pooled_gradient(grad: Tensor, stage: Stage) -> Tensor:
+    """Back through pooling, LeakyReLU and InstanceNorm. (B, C, h, w) -> (B, C, H, W).
+
+    Three of four pixels have no gradient before the norm: its means are taken over the pooled
+    plane, and only what they add to every pixel over the whole one.
+    """
+    layer = stage.block.layers[1]
+    grad = torch.ops.aten.leaky_relu_backward(grad, stage.pooled, SLOPE, False)
+    normed = F.leaky_relu(stage.pooled, 1 / SLOPE)
+    scale = layer.inv_std.to(grad.dtype)
+    shift = -scale * grad.mean(dim=(2, 3), keepdim=True) / 4
+    tilt = -scale * (grad * normed).mean(dim=(2, 3), keepdim=True) / 4
+    everywhere = torch.addcmul(shift, layer.normed, tilt)
+    at_maximum = torch.addcmul(shift, normed, tilt).addcmul_(grad, scale)
+    return put(at_maximum, stage.pool_indices, onto=everywhere)
 
 
 def unpool(grad: Tensor, stage: Stage) -> Tensor:
     """The gradient goes to the first maximum of each window. (B, C, h, w) -> (B, C, H, W)."""
-    height, width = stage.size
-    indices, values = channels_last(stage.pool_indices), channels_last(grad)
-    flat = grad.new_zeros(grad.shape[0], height * width, grad.shape[1])
-    return flat.scatter(1, indices, values).unflatten(1, (height, width)).movedim(3, 1)
+    zeros = grad.new_zeros(grad.shape[0], *stage.size, grad.shape[1]).movedim(3, 1)
+    return put(grad, stage.pool_indices, onto=zeros)
+
+
+def put(values: Tensor, indices: Tensor, *, onto: Tensor) -> Tensor:
+    """Write values over a plane of its own. values, indices: (B, C, h, w) -> (B, C, H, W)."""
+    flat = channels_last(onto).scatter_(1, channels_last(indices), channels_last(values))
+    return flat.unflatten(1, onto.shape[2:]).movedim(3, 1)
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -68,20 +96,10 @@ def channels_last(x: Tensor) -> Tensor:
     return x.movedim(1, 3).flatten(1, 2)
 
 
-def block_gradient(grad: Tensor, record: BlockRecord) -> Tensor:
-    """Back through dropout and both layers of a block. (B, out, H, W) -> (B, in, H, W)."""
-    if record.dropout_scale is not None:
-        grad = grad * record.dropout_scale
-    for layer in reversed(record.layers):
-        grad = layer_gradient(grad, layer)
-    return grad
-
-
-def layer_gradient(grad: Tensor, layer: Layer) -> Tensor:
-    """Back through LeakyReLU, InstanceNorm and the convolution."""
+def activation_gradient(grad: Tensor, layer: Layer) -> Tensor:
+    """Back through LeakyReLU and InstanceNorm."""
     grad = torch.ops.aten.leaky_relu_backward(grad, layer.normed, SLOPE, False)
-    grad = norm_gradient(grad, layer.normed, layer.inv_std)
-    return F.conv_transpose2d(grad, layer.weight, padding=1)
+    return norm_gradient(grad, layer.normed, layer.inv_std)
 
 
 def norm_gradient(grad: Tensor, normed: Tensor, inv_std: Tensor) -> Tensor:
