@@ -6,8 +6,7 @@ also fills the gradients of the weights (they are then cleared), and once in tra
 features; all images of a step are decoded.
 
 Source: MultiMix, ISBI 2021 (arXiv 2010.14731) and MELBA 2021:011 (arXiv 2110.13185), section 3.
-Differs: the divergence is that of Bernoulli variables, so that its gradient is not 0 (see
-    `losses.MaskDivergenceLoss`), and a prediction leaves the network in the mode it was in.
+Differs: a prediction leaves the network in the mode it was in.
 """
 
 from __future__ import annotations
@@ -20,6 +19,13 @@ from monai.losses import DiceLoss
 from torch import Tensor, nn
 
 WIDTHS = (16, 32, 64, 128, 256)
+PASSES = (
+    ("mask_labelled", "image"),
+    ("mask_unlabelled", "image_weak"),
+    ("label_labelled", "image"),
+    ("label_unlabelled", "image_weak"),
+    ("label_unlabelled", "image_strong"),
+)
 Batch = dict[str, dict[str, Tensor]]
 
 
@@ -106,27 +112,35 @@ class PublishedMultiMix(nn.Module):
 class PublishedStep:
     """One step of training on the four streams, the fourth in two views, each a batch of its own.
 
-    L = CE(C_l) + 0.25 pseudo-labels(C_u) + 5 Dice(S_l) + 0.01 KL(S_l || S_u), Adam at 1e-4.
+    L = CE(C_l) + 0.25 pseudo-labels(C_u) + 5 Dice(S_l) + 0.01 KL(labelled || unlabelled masks),
+    Adam at 1e-4.
+
+    Args:
+        device: of the network.
+        all_masks: the divergence takes the masks of the class streams too, so that all images are
+            differentiated through the decoder, as by the published code; else only those of S_l
+            and S_u, as equation 6 may be read.
     """
 
-    def __init__(self, *, device: str = "cpu") -> None:
+    def __init__(self, *, device: str = "cpu", all_masks: bool = True) -> None:
         self.network = PublishedMultiMix().to(device).train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4)
         self.dice = DiceLoss(sigmoid=True)
+        self.all_masks = all_masks
 
     def __call__(self, batch: Batch) -> Tensor:
         """batch: as `engines.StreamDataset` gives it -> the loss."""
-        masks, _, _ = self.network(batch["mask_labelled"]["image"])
-        others, _, _ = self.network(batch["mask_unlabelled"]["image_weak"])
-        _, labelled, _ = self.network(batch["label_labelled"]["image"])
-        _, weak, _ = self.network(batch["label_unlabelled"]["image_weak"])
-        _, strong, _ = self.network(batch["label_unlabelled"]["image_strong"])
+        passes = [self.network(batch[stream][key])[:2] for stream, key in PASSES]
+        masks, classes = zip(*passes, strict=True)
+        seg_l, seg_u, class_l, weak, strong = masks
         loss = (
-            F.cross_entropy(labelled, batch["label_labelled"]["label"])
-            + 0.25 * pseudo_label(strong, weak.detach().softmax(dim=1))
-            + 5 * self.dice(masks, batch["mask_labelled"]["mask"])
-            + 0.01 * divergence(masks, others)
+            F.cross_entropy(classes[2], batch["label_labelled"]["label"])
+            + 0.25 * pseudo_label(classes[4], classes[3].detach().softmax(dim=1))
+            + 5 * self.dice(seg_l, batch["mask_labelled"]["mask"])
+            + 0.01 * divergence(seg_l, seg_u)
         )
+        if self.all_masks:
+            loss = loss + 0.01 * (divergence(class_l, weak) + divergence(class_l, strong))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -140,8 +154,10 @@ def pseudo_label(strong_logits: Tensor, weak_probs: Tensor) -> Tensor:
 
 
 def divergence(logits_p: Tensor, logits_q: Tensor) -> Tensor:
-    """Mean KL(p || q) of Bernoulli variables, cross-entropy less entropy; the longer is cut."""
+    """KL of softmaxes over the one mask channel, as published: 0, as is its gradient. (B, 1, H, W).
+
+    The work is done all the same. Of the longer batch the rest is left out.
+    """
     n = min(len(logits_p), len(logits_q))
-    p = logits_p[:n].sigmoid()
-    cross = F.binary_cross_entropy_with_logits(logits_q[:n], p)
-    return cross - F.binary_cross_entropy_with_logits(logits_p[:n], p)
+    p, q = logits_p[:n].softmax(dim=1), logits_q[:n].log_softmax(dim=1)
+    return F.kl_div(q, p, reduction="mean")

@@ -129,12 +129,19 @@ def step_cost(size: int, *, sizes: Mapping[str, int], recipe: str) -> Cost:
     return learnt + taught + sizes["mask_unlabelled"] * inference_cost(size)
 
 
-def published_step_cost(size: int, *, batch: int) -> Cost:
-    """Of one published step with `batch` images a stream, five batches in all."""
+def published_step_cost(size: int, *, batch: int, all_masks: bool = True) -> Cost:
+    """Of one published step with `batch` images a stream, five batches in all.
+
+    Args:
+        size: side of an image.
+        batch: images a stream.
+        all_masks: see `published.PublishedStep`.
+    """
     encoder, decoder = (forward_cost(size, part) for part in ("encoder", "decoder"))
     first = next(encoder_layers(size)).input_gradient()
     saliency = encoder + backward_cost(size, "encoder") + first
-    learnt = 4 * backward_cost(size, "encoder") + 2 * backward_cost(size, "decoder")
+    encoded, decoded = (5, 5) if all_masks else (4, 2)
+    learnt = encoded * backward_cost(size, "encoder") + decoded * backward_cost(size, "decoder")
     return batch * (5 * (saliency + encoder + decoder) + learnt)
 
 
