@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from multimix_monai.engines.failure import quiet_libraries
+from multimix_monai.engines.memory import keep_freed_memory
 from multimix_monai.handlers.results_table import ResultsTable
 
 if TYPE_CHECKING:
@@ -39,12 +40,16 @@ def infer(evaluator: Runs, results: ResultsTable) -> None:
     done = len(results.inputs) - len(results.todo)
     if done:
         logger.info(f"{done} of {len(results.inputs)} cases are done, going on with the others")
-    with quiet_libraries():
-        if results.todo:
-            evaluator.run()
-        else:  # an evaluator of nothing does not even begin
-            results.begin()
-            results.end()
+    keep_freed_memory()  # also in the processes to come
+    try:
+        with quiet_libraries():
+            if results.todo:
+                evaluator.run()
+            else:  # an evaluator of nothing does not even begin
+                results.begin()
+                results.end()
+    finally:
+        keep_freed_memory(False)
     logger.info(f"{summary(results)}: {results.output_dir}")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -43,7 +44,15 @@ def _by_core(predict: Callable[[Tensor], Tensor], images: Sequence[Tensor]) -> l
             return predict(image)
 
     try:
-        with ThreadPoolExecutor(cores, "infer", torch.set_num_threads, (1,)) as threads:
-            return list(threads.map(on_one_core, images))
+        return list(_threads(cores, os.getpid()).map(on_one_core, images))
     finally:
         torch.set_num_threads(cores)  # also for threads to come
+
+
+@lru_cache(maxsize=1)
+def _threads(cores: int, process: int) -> ThreadPoolExecutor:
+    """Kept, since what a new thread asks for first costs a fifth of a prediction.
+
+    A forked process has none of its parent's threads, and gets its own.
+    """
+    return ThreadPoolExecutor(cores, "infer", torch.set_num_threads, (1,))
