@@ -8,10 +8,12 @@ from .paper_recipe import PaperRecipe
 from .precision import supports_bf16
 from .quality import FlipCheck
 from .reading import CaseLoader
+from .sampling import Informativeness, next_cases
 from .schedule import step_decay, warmup_cosine
 from .streams import StepLoader, StepSampler, StreamDataset
 from .teacher import Teacher
 from .trainer import MultiMixTrainer
+from .uncertainty import appearance, informativeness
 
 __all__ = [
     "CaseDataset",
@@ -19,6 +21,7 @@ __all__ = [
     "DefaultRecipe",
     "FlipCheck",
     "FrontalCheck",
+    "Informativeness",
     "MultiMixEvaluator",
     "MultiMixTrainer",
     "PackingInferer",
@@ -27,8 +30,11 @@ __all__ = [
     "StepSampler",
     "StreamDataset",
     "Teacher",
+    "appearance",
     "collate_cases",
+    "informativeness",
     "keep_freed_memory",
+    "next_cases",
     "step_decay",
     "supports_bf16",
     "warmup_cosine",
