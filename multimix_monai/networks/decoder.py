@@ -1,4 +1,4 @@
-"""Network, fourth stop: the decoder, from features and the saliency bridge to the mask's logits."""
+"""Network, fifth stop: the decoder, from features and the saliency bridge to the mask's logits."""
 
 from __future__ import annotations
 
@@ -10,17 +10,6 @@ from torch import Tensor, nn
 
 from multimix_monai.networks import fused
 from multimix_monai.networks.blocks import ConvBlock
-
-BRIDGE_SCALE = 8  # the first stage of the decoder works at an eighth of the image's size
-
-
-def bridge(image: Tensor, saliency: Tensor) -> Tensor:
-    """Image and saliency side by side, averaged down by 8. (B, C, H, W) -> (B, C + 1, H/8, W/8).
-
-    Source: MultiMix (arXiv 2110.13185), section 3.2, "saliency bridge".
-    Differs: the published code picks every eighth pixel; a mean keeps what lies between them.
-    """
-    return F.avg_pool2d(torch.cat([image, saliency], dim=1), BRIDGE_SCALE)
 
 
 class Decoder(nn.Module):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from multimix_monai.networks.decoder import Decoder, bridge
+from multimix_monai.networks.bridge import BLIND, bridge, bridge_channels
+from multimix_monai.networks.decoder import Decoder
 from multimix_monai.networks.encoder import Encoded, Encoder
 from multimix_monai.networks.saliency import saliency
 
@@ -37,6 +38,8 @@ class MultiMix(nn.Module):
             step takes 0.88 of the time (tests/benchmarks/test_saliency.py), and validation Dice
             was alike (0.944 and 0.944 on 9 patients, mean of 3 seeds, 200 steps at 96 pixels).
             In evaluation both are the same.
+        bridge: what the decoder sees of the classifier, see `bridge`; all but "saliency" are there
+            for comparison. "zero" and "none" train without the saliency, which is then 0.
 
     Example:
         >>> MultiMix()(torch.rand(2, 1, 64, 64)).seg_logits.shape
@@ -56,6 +59,7 @@ class MultiMix(nn.Module):
         widths: Sequence[int] = (16, 32, 64, 128, 256),
         dropout_prob: float = 0.25,
         saliency_pass: str = "shared",
+        bridge: str = "saliency",
     ) -> None:
         super().__init__()
         if len(widths) != 5:
@@ -65,9 +69,9 @@ class MultiMix(nn.Module):
         if saliency_pass not in SALIENCY_PASSES:
             raise ValueError(f"saliency_pass is {saliency_pass!r}: use one of {SALIENCY_PASSES}")
         self.encoder = Encoder(in_channels, num_classes, widths=widths, dropout_prob=dropout_prob)
-        self.decoder = Decoder(
-            in_channels + 1, mask_channels, widths=widths, dropout_prob=dropout_prob
-        )
+        channels = bridge_channels(in_channels, kind=bridge)
+        self.decoder = Decoder(channels, mask_channels, widths=widths, dropout_prob=dropout_prob)
+        self.bridge = bridge
         self.in_channels = in_channels
         self.fused = False
         self.saliency_pass = saliency_pass
@@ -92,7 +96,9 @@ class MultiMix(nn.Module):
             return Prediction(seg_logits, encoded.class_logits, empty)
         encoded, saliency_map = self.encode(x, n)
         seg_logits = self.decoder(
-            encoded.features, bridge(x[:n], saliency_map), fast=self.is_fast()
+            encoded.features,
+            bridge(x[:n], saliency_map, kind=self.bridge),
+            fast=self.is_fast(),
         )
         return Prediction(seg_logits, encoded.class_logits, saliency_map)
 
@@ -103,6 +109,8 @@ class MultiMix(nn.Module):
     def encode(self, x: Tensor, n: int) -> tuple[Encoded, Tensor]:
         """Encode all images, with the saliency of the first n: (n, 1, H, W)."""
         weight, fast = self.encoder.classifier.weight, self.is_fast()
+        if self.training and self.bridge in BLIND:
+            return self.encoder(x, keep=n, fast=fast), x.new_zeros(n, 1, *x.shape[2:])
         if self.training and self.saliency_pass == "separate":
             # Before the other pass: autocast reuses copies of the weights, and these need a graph.
             encoded = self.encoder(x, keep=n, fast=fast)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import Tensor
 
 from multimix_monai.networks.blocks import EPS, SLOPE
-from multimix_monai.networks.decoder import BRIDGE_SCALE, Decoder
+from multimix_monai.networks.bridge import BRIDGE_SCALE
+from multimix_monai.networks.decoder import Decoder
 from multimix_monai.networks.encoder import Encoder
 from multimix_monai.networks.multimix import MultiMix
 from multimix_monai.networks.onnx_nodes import Nodes
@@ -60,7 +61,13 @@ def onnx_model(network: MultiMix) -> ModelProto:
 
     Raises:
         ImportError: onnx is not installed.
+        ValueError: the network's bridge is another than "saliency".
     """
+    if network.bridge != "saliency":
+        raise ValueError(
+            f"the network's bridge is {network.bridge!r}, which serves comparison and has no ONNX "
+            'form: export one with bridge "saliency"'
+        )
     op, encoder, head = Nodes(), network.encoder, network.decoder.head
     stages = encode(op, encoder)
     class_logits = classify(op, encoder, stages[-1].pooled)

@@ -61,6 +61,15 @@ def test_a_fast_step_gives_the_results_and_gradients_of_a_plain_one(
     assert_alike(ours, trained(plain, images, decode_first=decode_first))
 
 
+@pytest.mark.parametrize("bridge", ["shuffled", "zero", "none"])
+@pytest.mark.usefixtures("uncompiled")
+def test_so_does_one_with_another_bridge(bridge: str) -> None:
+    plain, fast = twins(bridge=bridge)
+    images = torch.rand(3, 1, 64, 96)
+    ours = trained(fast, images, decode_first=2)
+    assert_alike(ours, trained(plain, images, decode_first=2))
+
+
 @pytest.mark.slow
 def test_compiled_it_is_still_the_same() -> None:
     plain, fast = twins()

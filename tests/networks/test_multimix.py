@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from multimix_monai.networks import MultiMix, PackedMultiMix, Prediction, pack
-from multimix_monai.networks.decoder import bridge
+from multimix_monai.networks.bridge import bridge
 
 TINY = (2, 4, 4, 8, 8)
 
@@ -129,14 +129,6 @@ def test_the_mask_depends_on_the_saliency() -> None:
         network.decoder(encoded.features, bridge(x, saliency_map)),
         network.decoder(encoded.features, bridge(x, torch.zeros_like(saliency_map))),
     )
-
-
-def test_the_bridge_is_the_mean_over_eight_by_eight_pixels() -> None:
-    image, saliency_map = images(1, size=32), images(1, size=32) * 3
-    out = bridge(image, saliency_map)
-    assert out.shape == (1, 2, 4, 4)
-    assert torch.allclose(out[0, 0, 1, 2], image[0, 0, 8:16, 16:24].mean())
-    assert torch.allclose(out[0, 1, 3, 0], saliency_map[0, 0, 24:32, 0:8].mean())
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
