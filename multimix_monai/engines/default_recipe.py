@@ -25,6 +25,7 @@ from multimix_monai.losses import (
     PseudoLabelLoss,
     sure_pixels,
 )
+from multimix_monai.transforms.cutmix import draw_patches, mixed
 
 
 class DefaultRecipe(Recipe):
@@ -43,6 +44,7 @@ class DefaultRecipe(Recipe):
         ramp_up: part of training over which the two unlabelled terms reach their weights.
         align_classes: bring the pseudo-labels' class frequencies to those of the labelled cases.
         label_smoothing: of the supervised class term, in [0, 1).
+        cutmix_prob: of an image without a mask to have a square of another one in its strong view.
 
     Source: FixMatch (arXiv 2001.07685), Mean Teacher (1703.01780), ReMixMatch (1911.09785),
         UniMatch (2208.09910).
@@ -58,6 +60,7 @@ class DefaultRecipe(Recipe):
         ramp_up: float = 0.25,
         align_classes: bool = True,
         label_smoothing: float = 0.0,
+        cutmix_prob: float = 0.0,
     ) -> None:
         super().__init__()
         self.pseudo_label_loss = PseudoLabelLoss(threshold_prob)
@@ -69,9 +72,13 @@ class DefaultRecipe(Recipe):
         self.ramp_up = ramp_up
         self.alignment = DistributionAlignment() if align_classes else None
         self.label_smoothing = label_smoothing
+        self.cutmix_prob = cutmix_prob
 
     def forward(self, network: nn.Module, teacher: Teacher, batch: Batch, progress: float) -> Terms:
         """The terms of a step, for the streams that the batch has."""
+        patches = None
+        if s.MASK_UNLABELLED in batch and self.cutmix_prob:
+            batch, patches = self._cut_and_mixed(batch)
         out = joint_forward(
             network,
             decoded=images_of(
@@ -99,9 +106,17 @@ class DefaultRecipe(Recipe):
                 batch=batch,
             )
         if s.MASK_UNLABELLED in batch:
-            logits = out.seg_logits[s.MASK_UNLABELLED], weak.seg_logits[s.MASK_UNLABELLED]
-            self._add_mask_consistency(terms, *logits, ramp=ramp)
+            probs = torch.sigmoid(weak.seg_logits[s.MASK_UNLABELLED])
+            probs = probs if patches is None else mixed(probs, patches)
+            self._add_mask_consistency(terms, out.seg_logits[s.MASK_UNLABELLED], probs, ramp=ramp)
         return terms
+
+    def _cut_and_mixed(self, batch: Batch) -> tuple[Batch, Tensor]:
+        """The batch with squares of others in the strong views without a mask, and where."""
+        cases = batch[s.MASK_UNLABELLED]
+        patches = draw_patches(cases[Keys.IMAGE_STRONG], prob=self.cutmix_prob)
+        strong = mixed(cases[Keys.IMAGE_STRONG], patches)
+        return {**batch, s.MASK_UNLABELLED: {**cases, Keys.IMAGE_STRONG: strong}}, patches
 
     def _add_supervised(self, terms: Terms, batch: Batch, out: JointOutput) -> None:
         if s.LABEL_LABELLED in batch:
@@ -122,10 +137,9 @@ class DefaultRecipe(Recipe):
         return self.alignment(probs, labels=batch[s.LABEL_LABELLED][Keys.LABEL])
 
     def _add_mask_consistency(
-        self, terms: Terms, strong: Tensor, weak: Tensor, *, ramp: float
+        self, terms: Terms, strong: Tensor, probs: Tensor, *, ramp: float
     ) -> None:
-        """strong, weak: mask logits (B, M, H, W) of the network and of the teacher."""
-        probs = torch.sigmoid(weak)
+        """strong: the network's mask logits (B, M, H, W); probs: the teacher's, in [0, 1]."""
         loss = self.mask_consistency_loss(strong, probs)
         terms.losses["mask_consistency"] = ramp * self.mask_consistency_weight * loss
         sure = sure_pixels(probs, threshold_prob=self.mask_consistency_loss.threshold_prob)

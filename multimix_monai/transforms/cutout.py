@@ -43,10 +43,15 @@ def cutout(images: Tensor, *, box: Box) -> Tensor:
     Differs: FixMatch's grey, 0.5, is the mean of its whole data. On one dark view it would be the
     brightest thing there, and the network's instance norm would see little else.
     """
+    return torch.where(inside(box, images), images.mean(dim=(1, 2, 3), keepdim=True), images)
+
+
+def inside(box: Box, images: Tensor) -> Tensor:
+    """Which pixels of each image (B, C, H, W) lie in its box: bool (B, 1, H, W)."""
     height, width = images.shape[2:]
     rows = beside(_between(box.top, box.bottom, height), images)[:, None, :, None]
     columns = beside(_between(box.left, box.right, width), images)[:, None, None, :]
-    return torch.where(rows & columns, images.mean(dim=(1, 2, 3), keepdim=True), images)
+    return rows & columns
 
 
 def _between(start: np.ndarray, stop: np.ndarray, n: int) -> np.ndarray:

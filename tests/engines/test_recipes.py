@@ -114,6 +114,19 @@ def test_the_papers_divergence_is_not_zero_and_teaches_both_masks() -> None:
     assert grad != 0
 
 
+def test_of_two_views_it_compares_the_same_image() -> None:
+    network = Linear()
+    recipe = PaperRecipe(divergence_weight=1.0, divergence_of="views")
+    terms = recipe(network, Teacher(network), batch(), 0.0)
+    p, q = sigmoid(4.0), sigmoid(0.5)  # of the teacher's weak view, of the strong one
+    expected = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+    assert float(terms.losses["divergence"].detach()) == pytest.approx(expected, rel=1e-4)
+    (grad,) = torch.autograd.grad(terms.losses["divergence"], network.mask)
+    assert grad != 0
+    with pytest.raises(ValueError, match="'pairs': use one of"):
+        PaperRecipe(divergence_of="pairs")
+
+
 def test_the_default_terms_by_hand() -> None:
     recipe = DefaultRecipe(
         pseudo_label_weight=0.5, mask_consistency_weight=0.3, mask_weight=2.0, align_classes=False
@@ -148,6 +161,24 @@ def test_the_unlabelled_terms_grow_in(progress: float, over: float, expected: fl
         assert now[name] == pytest.approx(expected * later[name], rel=1e-4)
     for name in ("class", "mask"):
         assert now[name] == later[name]
+
+
+def test_a_square_of_another_image_brings_its_own_pseudo_mask() -> None:
+    """One image is surely lung and one surely not; the student sees them and would agree."""
+    given = batch()
+    given["mask_unlabelled"] = {
+        "image_weak": image(9.0, -9.0),
+        "image_strong": image(9.0, -9.0),
+        "hidden_label": torch.tensor([-1, -1]),
+    }
+    torch.manual_seed(0)
+    terms = terms_of(DefaultRecipe(cutmix_prob=1.0), given)
+    assert float(terms.losses["mask_consistency"].detach()) < 1e-3
+    patched = {**given, "mask_unlabelled": {**given["mask_unlabelled"]}}
+    patched["mask_unlabelled"]["image_strong"] = image(9.0, -9.0).flip(0)
+    torch.manual_seed(0)
+    against = terms_of(DefaultRecipe(cutmix_prob=1.0), patched)
+    assert float(against.losses["mask_consistency"].detach()) > 1
 
 
 def test_monitors_tell_how_many_pseudo_labels_there_are_and_how_many_are_right() -> None:
