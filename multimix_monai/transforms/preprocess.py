@@ -30,6 +30,8 @@ def preprocessing(
     *,
     image_size: int,
     keys: Sequence[str] = (Keys.IMAGE,),
+    binary_masks: bool = True,
+    percentiles: tuple[float, float] = (LOWER, UPPER),
     force: bool = False,
     picture: bool = False,
     picture_side: int | None = PICTURE_SIDE,
@@ -44,13 +46,18 @@ def preprocessing(
     Args:
         image_size: side S of the network's square input in pixels, a multiple of 32.
         keys: `image`, or `image` and `mask`; a case without a mask passes.
+        binary_masks: a pixel of the mask is lung where at least half of it is; else it says how
+            much of it is.
+        percentiles: of each image, that become 0 and 1. Results from files, see
+            `multimix_monai.arrays`, use the default.
         force: take also what the file says is no frontal chest radiograph, see `LoadCased`.
         picture: also keep the image as stored, to draw on, see `KeepPicture`.
         picture_side: longest side of that picture in pixels; None keeps all rows and columns.
 
     Returns:
         From a case's dictionary to one with `image`, MetaTensor float32 (1, S, S) in [0, 1],
-        and where asked for and known `mask`, MetaTensor float32 (1, S, S) in {0, 1}.
+        and where asked for and known `mask`, MetaTensor float32 (1, S, S) in {0, 1}, or [0, 1]
+        if not binary.
 
     Raises:
         ValueError: image_size is not a positive multiple of 32.
@@ -66,8 +73,12 @@ def preprocessing(
             LoadCased(keys=keys, force=force),
             *([KeepPicture(picture_side)] if picture else []),
             Orientd(keys=keys),
-            ResizeLongestd(keys=keys, longest_side=image_size),
-            NormalizePercentilesd(keys=(Keys.IMAGE,)),
+            ResizeLongestd(
+                keys=keys,
+                longest_side=image_size,
+                binary_keys=(Keys.MASK,) if binary_masks else (),
+            ),
+            NormalizePercentilesd(keys=(Keys.IMAGE,), lower=percentiles[0], upper=percentiles[1]),
             SpatialPadd(keys=keys, spatial_size=image_size, allow_missing_keys=True),
         ]
     )

@@ -31,6 +31,20 @@ def centroid(mask: np.ndarray) -> np.ndarray:
     return np.array([places.mean() for places in np.nonzero(mask)])
 
 
+def test_a_mask_that_is_not_binary_says_how_much_of_a_pixel_is_lung() -> None:
+    image, mask = thorax(150, 120)
+    binary, soft = (
+        preprocessing(image_size=64, keys=("image", "mask"), binary_masks=wanted)(
+            {"image": image, "mask": mask}
+        )["mask"]
+        for wanted in (True, False)
+    )
+    between = (soft > 0.01) & (soft < 0.99)
+    assert soft.min() >= 0 and soft.max() < 1 + 1e-5
+    assert 0.02 < between.float().mean() < 0.3, "only the border"
+    assert torch.equal(binary, (soft >= 0.5).to(binary))
+
+
 @pytest.mark.parametrize("image_size", [96, 224])
 @pytest.mark.parametrize("size", [*ODD_SIZES, LARGE])
 def test_a_mask_returns_on_the_exact_grid_of_its_image(
