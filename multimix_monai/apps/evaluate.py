@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from multimix_monai.apps.train import config_names
+
 
 def evaluate_command(
     datalist: Annotated[Path, typer.Option(help="JSON that `multimix datalist` wrote.")],
@@ -22,6 +24,10 @@ def evaluate_command(
         float | None,
         typer.Option(min=0, max=1, help="Of the probability; chosen on validation if absent."),
     ] = None,
+    recipe: Annotated[str, typer.Option(help="As in training: default or paper.")] = "default",
+    config: Annotated[
+        list[Path] | None, typer.Option(help="As in training, repeatable; before --set.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any key of the configs: KEY=VALUE, repeatable."),
@@ -34,4 +40,5 @@ def evaluate_command(
     settings: dict[str, Any] = {"datalist": str(datalist), "dataset_dir": str(dataset_dir)}
     settings |= {"report_dir": str(output), "ckpt_path": str(found), "part": part}
     settings |= {"threshold_prob": threshold, **parse_overrides(overrides or [])}
-    run_bundle("evaluating", ["train.json", "evaluate.json"], settings)
+    names = [*config_names(recipe, more=config or []), "evaluate.json"]
+    run_bundle("evaluating", names, settings)

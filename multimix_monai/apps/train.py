@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+RECIPES: dict[str, list[str]] = {"default": [], "paper": ["paper.json"]}
 
 
 def train_command(
@@ -21,6 +24,10 @@ def train_command(
     ] = "default",
     epochs: Annotated[int | None, typer.Option(help="Epochs; more of them resume a run.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(help="JSON of keys of train.json that differ, repeatable; before --set."),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any key of train.json: KEY=VALUE, repeatable."),
@@ -29,10 +36,22 @@ def train_command(
     """Train; the same command again goes on where it was interrupted."""
     from multimix_monai.apps.bundle import parse_overrides, run_bundle
 
-    if recipe not in ("default", "paper"):
-        raise typer.BadParameter(f"recipe is {recipe!r}: use default or paper")
-    names = ["train.json"] + (["paper.json"] if recipe == "paper" else [])
+    names = config_names(recipe, more=config or [])
     settings: dict[str, Any] = {"max_epochs": epochs} if epochs is not None else {}
     settings |= {"datalist": str(datalist), "dataset_dir": str(dataset_dir), "seed": seed}
     settings |= {"output_dir": str(output), **parse_overrides(overrides or [])}
     run_bundle("training", names, settings)
+
+
+def config_names(recipe: str, *, more: Sequence[Path]) -> list[str]:
+    """train.json, what the recipe changes in it, and the user's own changes.
+
+    Raises:
+        FileNotFoundError: one of these is not there.
+    """
+    if recipe not in RECIPES:
+        raise typer.BadParameter(f"recipe is {recipe!r}: use one of {', '.join(RECIPES)}")
+    for path in more:
+        if not path.is_file():
+            raise FileNotFoundError(f"--config {path} does not exist: name a JSON file")
+    return ["train.json", *RECIPES[recipe], *(str(path.resolve()) for path in more)]
