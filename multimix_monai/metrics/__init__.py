@@ -7,6 +7,12 @@ from multimix_monai.metrics.calibration import (
     reliability_curve,
 )
 from multimix_monai.metrics.classification import choose_threshold, label_metrics
+from multimix_monai.metrics.paired import (
+    Difference,
+    paired_difference,
+    weighted_auc,
+    weighted_mean,
+)
 from multimix_monai.metrics.segmentation import mask_metrics
 from multimix_monai.metrics.summary import CaseResult, summarise
 from multimix_monai.metrics.temperature import (
@@ -18,6 +24,7 @@ from multimix_monai.metrics.temperature import (
 
 __all__ = [
     "CaseResult",
+    "Difference",
     "Interval",
     "Reliability",
     "calibrated",
@@ -28,8 +35,11 @@ __all__ = [
     "log_odds",
     "mask_metrics",
     "negative_log_likelihood",
+    "paired_difference",
     "patient_bootstrap",
     "patient_bootstrap_all",
     "reliability_curve",
     "summarise",
+    "weighted_auc",
+    "weighted_mean",
 ]
