@@ -111,6 +111,12 @@ def shape_of(state: dict[str, Any], name: str) -> tuple[int, ...] | str:
     return tuple(value.shape) if torch.is_tensor(value) else f"a {type(value).__name__}"
 
 
+def scaler_of(engine: Engine) -> dict[str, Stateful]:
+    """The trainer's gradient scaler, where it trains in fp16."""
+    scaler = getattr(engine, "grad_scaler", None)
+    return {"grad_scaler": scaler} if scaler is not None and scaler.is_enabled() else {}
+
+
 class Checkpoints:
     """Writes `last.pt` after every epoch and `model.pt` when validation is the best yet; resumes.
 
@@ -148,7 +154,12 @@ class Checkpoints:
         engine.add_event_handler(Events.COMPLETED, self.summarise)
 
     def load(self, engine: Engine) -> None:
-        """Go on where `last.pt` ends; more epochs than were first asked for are fine."""
+        """Go on where `last.pt` ends; more epochs than were first asked for are fine.
+
+        A further run of the same trainer keeps its weights, which a federated server has set.
+        """
+        if engine.state.iteration:
+            return
         if process_rank() == 0:
             remove_unfinished(self.save_dir)
         path = self.save_dir / LAST
@@ -160,7 +171,7 @@ class Checkpoints:
                 "delete it"
             )
         state = load_checkpoint(path)
-        for name, part in self.parts.items():
+        for name, part in {**self.parts, **scaler_of(engine)}.items():
             self._load_part(name, part, state)
         engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
         self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
@@ -191,7 +202,8 @@ class Checkpoints:
         if score is not None and score >= self.best_score:
             self.best_score, self.best_epoch = score, engine.state.epoch
             save_atomically(self.weights.state_dict(), self.save_dir / BEST)
-        state = {n: getattr(p, "module", p).state_dict() for n, p in self.parts.items()}
+        parts = {**self.parts, **scaler_of(engine)}
+        state = {n: getattr(p, "module", p).state_dict() for n, p in parts.items()}
         state |= {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
         state |= {"best_score": self.best_score, "best_epoch": self.best_epoch}
         save_atomically(state, self.save_dir / LAST)

@@ -390,3 +390,30 @@ def test_the_log_names_the_best_epoch(tmp_path: Path, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO):
         Run(tmp_path, [0.25, 0.5, 0.125]).run(3)
     assert "model.pt, epoch 2, score 0.5000" in caplog.text
+
+
+def test_a_further_run_of_a_trainer_keeps_the_weights_that_it_was_given(tmp_path: Path) -> None:
+    network = tiny()
+    trainer = Engine(lambda engine, batch: None)
+    Checkpoints(tmp_path, {"network": network}, network).attach(trainer)
+    trainer.run([0], max_epochs=1)
+    given = tiny(seed=1).state_dict()
+    network.load_state_dict(given)
+    trainer.run([0], max_epochs=2)
+    assert trainer.state.epoch == 2
+    assert same(network.state_dict(), given)
+
+
+def test_the_scale_of_fp16_gradients_survives_going_on(tmp_path: Path) -> None:
+    def run(epochs: int, *, scale: float) -> torch.amp.GradScaler:
+        run = Run(tmp_path, [None] * 3)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        run.trainer.grad_scaler = scaler
+        scaler.scale(torch.ones(()))  # a scaler knows its scale from the first use on
+        run.run(epochs)
+        return scaler
+
+    run(1, scale=64.0)
+    assert run(2, scale=2.0).get_scale() == 64.0
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state["grad_scaler"]["scale"] == 64.0
