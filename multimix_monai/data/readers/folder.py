@@ -31,7 +31,7 @@ def read_folder(root: Path) -> list[Case]:
     refuse_empty(base, images)
     masks = by_name(image_files(masks_folder), base=masks_folder)
     refuse_masks_without_image(masks, images)
-    rows = _rows(root / "labels.csv", base=base, images=set(images.values()))
+    rows = label_rows(root / "labels.csv", base=base, images=set(images.values()))
     unknown: tuple[int | None, str | None] = (None, None)
     return [
         Case(
@@ -45,10 +45,19 @@ def read_folder(root: Path) -> list[Case]:
     ]
 
 
-def _rows(
+def label_rows(
     path: Path, *, base: Path, images: Set[Path]
 ) -> dict[Path, tuple[int | None, str | None]]:
-    """(label, patient) by image file; empty where there is no csv."""
+    """(label, patient) by image file; empty where there is no csv.
+
+    Args:
+        path: of the csv, see `read_folder`.
+        base: folder that its names start from.
+        images: what they may name.
+
+    Raises:
+        ValueError: as of `read_folder`.
+    """
     if not path.is_file():
         return {}
     rows: dict[Path, tuple[int | None, str | None]] = {}
