@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from multimix_monai.experiments.results import Case, Result
@@ -32,20 +32,25 @@ def compare(
 
     A system that learns one task is compared with the baseline of every budget of the other.
     """
-    rows = []
-    for (system, masks, labels), results in groups.items():
-        for (other, *budget), theirs in groups.items():
-            if system == baseline or other != baseline or not fits((masks, labels), budget):
-                continue
-            pairs = common_seeds(results, theirs)
-            for domain in domains if pairs else ():
-                for metric in COMPARED:
-                    difference = difference_of(pairs, metric=metric, domain=domain)
-                    if difference is not None:
-                        rows.append(
-                            Comparison(system, *budget, domain, metric, len(pairs), difference)
-                        )
-    return rows
+    return [
+        Comparison(system, budget[0], budget[1], domain, metric, len(pairs), difference)
+        for system, budget, pairs in comparable(groups, baseline=baseline)
+        for domain in domains
+        for metric in COMPARED
+        if (difference := difference_of(pairs, metric=metric, domain=domain)) is not None
+    ]
+
+
+def comparable(
+    groups: dict[Key, list[Result]], *, baseline: str
+) -> Iterator[tuple[str, tuple[Any, Any], list[tuple[Result, Result]]]]:
+    """System, the baseline's budget, and their runs of the same seeds."""
+    for (system, *ours), results in groups.items():
+        for (other, *theirs), references in groups.items():
+            if system != baseline and other == baseline and fits(ours, theirs):
+                pairs = common_seeds(results, references)
+                if pairs:
+                    yield system, (theirs[0], theirs[1]), pairs
 
 
 def fits(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
