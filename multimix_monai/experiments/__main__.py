@@ -42,8 +42,7 @@ def run(
     if overrides:
         chosen = replace(chosen, settings={**chosen.settings, **parsed(overrides)})
     runs = choose(chosen, systems=systems, masks=masks, labels=labels, seeds=seeds)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    place = Place(output, dataset_dir, threads=threads)
+    place = Place(output, dataset_dir, threads=threads_of(jobs))
     failed = watch(chosen, runs, place=place, jobs=jobs)
     if failed:
         raise typer.Exit(1)
@@ -56,6 +55,12 @@ def table(output: Annotated[Path, typer.Argument(help="The folder of all runs.")
 
     typer.echo(write_tables(output))
     typer.echo(f"wrote {output / 'table.md'}, table.csv and comparisons.csv, dice.png, auc.png")
+
+
+def threads_of(jobs: int) -> int:
+    """Of each run: OMP_NUM_THREADS where that is set, else the cores are shared out."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() else max(1, (os.cpu_count() or 1) // jobs)
 
 
 def choose(
