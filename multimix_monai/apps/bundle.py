@@ -13,7 +13,12 @@ from typing import Any
 
 import torch
 
-from multimix_monai.apps.bundle_files import config_files, default_bundle_root, own_bundle
+from multimix_monai.apps.bundle_files import (
+    config_files,
+    default_bundle_root,
+    own_bundle,
+    trained_or_own,
+)
 from multimix_monai.apps.evaluation import evaluate
 from multimix_monai.apps.overrides import parse_overrides
 from multimix_monai.data.calibration import load_calibration, weights_digest
@@ -105,5 +110,6 @@ __all__ = [
     "parse_overrides",
     "process_device",
     "start_process",
+    "trained_or_own",
     "weights_digest",
 ]

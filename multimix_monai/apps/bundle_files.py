@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 def default_bundle_root() -> str:
@@ -44,3 +47,11 @@ def config_files(*names: str) -> list[str]:
     if not folder.is_dir():
         raise FileNotFoundError("no folder bundle/configs: run from the project's root")
     return [str(folder / name) for name in names]
+
+
+def trained_or_own(ckpt_dir: str, bundle_root: str) -> str:
+    """The best weights of a run, or where it has none those that came with the bundle."""
+    trained = Path(ckpt_dir) / "model.pt"
+    path = trained if trained.is_file() else Path(bundle_root) / "models" / "model.pt"
+    logger.info("weights: %s", path)
+    return str(path)
