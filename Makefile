@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself. Another interpreter: make test PYTHON=/path/to/python3.12
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-server lint check bench clean
+.PHONY: help demo test test-server lint check bench zoo clean
 .DELETE_ON_ERROR:
 
 SUPPORTED = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
@@ -36,8 +36,11 @@ check: lint test ## lint, then test: run it before every commit
 bench: $(READY) ## run the timed comparisons
 	$(BIN)/python -m pytest tests/benchmarks -s --durations=0
 
-clean: ## remove the environment, the caches and the demo's results
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info demo
+zoo: $(READY) ## write the bundle as MONAI's model zoo takes it, with the package inside, into zoo/
+	$(BIN)/python -m multimix_monai.apps.zoo zoo
+
+clean: ## remove the environment, the caches and what demo and zoo wrote
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info demo zoo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: $(VENV)
