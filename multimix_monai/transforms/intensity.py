@@ -114,6 +114,21 @@ def bias_field(images: Tensor, field: Tensor) -> Tensor:
     return log_factor.exp_().mul(images).clamp_(0, 1)
 
 
+def opacity(images: Tensor, blobs: Tensor) -> Tensor:
+    """Veil a round place, as fluid or a consolidation does: brighter, and all under it fainter.
+
+    blobs: (B, 4), of each image the column and row of the centre and the radius, as fractions of
+    the side, and how much of what lies there is hidden, in [0, 1].
+    """
+    side = images.shape[-1]
+    centres = (torch.arange(side, dtype=images.dtype, device=images.device) + 0.5) / side
+    column, row, radius, hidden = blobs.to(images)[:, :, None].unbind(1)  # (B, 1) each
+    across = torch.exp(-(((centres - column) / radius) ** 2))[:, None, None, :]
+    down = torch.exp(-(((centres - row) / radius) ** 2))[:, None, :, None]
+    veil = across * down * hidden[:, :, None, None]
+    return (images + veil * (1 - images)).clamp_(0, 1)
+
+
 def noise(images: Tensor, std: Amount, *, seed: int) -> Tensor:
     """Add Gaussian noise of a standard deviation in grey, other for another seed or device."""
     generator = torch.Generator(images.device).manual_seed(seed)
@@ -125,7 +140,7 @@ class RandIntensityd(Randomizable, MapTransform):
     """Vary exposure, tone, sharpness and noise as detectors and workstations do.
 
     In this order, each with its own probability for each image: a tone curve, gamma, contrast,
-    brightness, uneven exposure, blur or sharpening, noise.
+    brightness, uneven exposure, blur or sharpening, noise, an opacity.
 
     Args:
         keys: preprocessed images (B, C, S, S) in [0, 1]. They become plain tensors.
@@ -137,6 +152,8 @@ class RandIntensityd(Randomizable, MapTransform):
         bias: largest log factor of uneven exposure.
         sharpness: largest blend; 0.8 is from nearly blurred (0.2) to sharpened (1.8).
         noise: largest standard deviation of Gaussian noise, in grey.
+        opacity: how much a veil may hide, in [0, 1], so that masks go on under fluid; not for
+            cases whose label it would make wrong.
     """
 
     def __init__(
@@ -151,11 +168,12 @@ class RandIntensityd(Randomizable, MapTransform):
         bias: float = 0.3,
         sharpness: float = 0.9,
         noise: float = 0.04,
+        opacity: float = 0.0,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys=True)
         self.prob = prob
         self.gamma, self.tone, self.contrast, self.brightness = gamma, tone, contrast, brightness
-        self.bias, self.sharpness, self.noise = bias, sharpness, noise
+        self.bias, self.sharpness, self.noise, self.opacity = bias, sharpness, noise, opacity
         self.amounts: dict[str, np.ndarray] = {}
         self.taken: dict[str, np.ndarray] = {}
         self.noise_seed = 0
@@ -172,6 +190,10 @@ class RandIntensityd(Randomizable, MapTransform):
             "sharpness": 1 + self.sharpness * sharpness,
             "noise": self.R.uniform(0, self.noise, size=(data, 1, 1, 1)),
         }
+        if self.opacity:
+            self.amounts["opacity"] = self.R.uniform(
+                (0.1, 0.2, 0.1, 0.3 * self.opacity), (0.9, 0.9, 0.4, self.opacity), size=(data, 4)
+            )
         self.taken = {name: self.R.uniform(size=data) < self.prob for name in self.amounts}
         self.noise_seed = int(self.R.randint(2**31))
 
@@ -195,5 +217,6 @@ class RandIntensityd(Randomizable, MapTransform):
 
 
 _CHANGES: dict[str, Callable[..., Tensor]] = {
-    f.__name__: f for f in (shift_histogram, gamma, contrast, brightness, bias_field, sharpness)
+    f.__name__: f
+    for f in (shift_histogram, gamma, contrast, brightness, bias_field, opacity, sharpness)
 }

@@ -91,6 +91,24 @@ def test_uneven_exposure_multiplies_by_the_field() -> None:
     assert torch.allclose(changed[1], torch.tensor(0.4))
 
 
+def test_an_opacity_veils_its_place_and_leaves_the_rest() -> None:
+    image = torch.full((1, 1, 100, 100), 0.4)
+    image[..., 30, 50], image[..., 90, 50] = 0.2, 0.2  # a rib to lose, and one to keep
+    veiled = intensity.opacity(image, torch.tensor([[0.505, 0.305, 0.1, 0.8]]))
+    assert veiled[0, 0, 30, 50] == pytest.approx(0.2 + 0.8 * 0.8, abs=1e-4)
+    assert veiled[0, 0, 30, 51] - veiled[0, 0, 30, 50] == pytest.approx(0.2 * 0.2, abs=5e-3)
+    assert torch.allclose(veiled[0, 0, 90], image[0, 0, 90], atol=1e-6)
+
+
+def test_no_image_is_veiled_unless_that_was_asked_for() -> None:
+    image = torch.rand(40, 1, 32, 32)
+    for most in (0.0, 0.9):
+        view = RandIntensityd(prob=1.0, opacity=most).set_random_state(seed=0)
+        view({"image": image})
+        assert ("opacity" in view.amounts) == (most > 0)
+    assert view.amounts["opacity"][:, 3].max() <= 0.9
+
+
 def test_noise_has_the_standard_deviation_that_was_asked_for() -> None:
     images = torch.full((2, 1, 64, 64), 0.5)
     noisy = intensity.noise(images, torch.tensor([0.01, 0.05]).view(2, 1, 1, 1), seed=0)
