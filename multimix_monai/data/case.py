@@ -19,7 +19,8 @@ class Case:
         patient: key within the source; None says that the image is its own patient.
         source: name of the dataset.
         part: the dataset's official part, "train" or "test"; None where it has none.
-        info: what else the dataset tells, as text: "sex", "age", "view", "finding".
+        info: what else the dataset tells, as text: "sex", "age", "view", "finding", "follow_up"
+            (number of the image in the patient's series), "original_rows", "original_columns".
     """
 
     image: Path

@@ -77,7 +77,8 @@ def test_nih_labels_pneumonia_no_finding_and_nothing_else(tmp_path: Path) -> Non
     cases = read_nih(tmp_path)
     assert [case.label for case in cases] == [1, 0, None]
     assert [case.patient for case in cases] == ["1", "1", "2"]
-    assert cases[0].info == {"sex": "M", "age": "58", "view": "AP"}
+    person = {"sex": "M", "age": "58", "view": "AP", "follow_up": "0"}
+    assert cases[0].info == person | {"original_rows": "2749", "original_columns": "2682"}
     (tmp_path / "test_list.txt").write_text("00000002_000.png\n")
     assert [case.part for case in read_nih(tmp_path)] == [None, None, "test"]
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from ..case import Case
 from .files import by_name, image_files, refuse_empty
 
-_INFO = {"sex": "Patient Gender", "age": "Patient Age", "view": "View Position"}
+_INFO = {
+    "sex": "Patient Gender",
+    "age": "Patient Age",
+    "view": "View Position",
+    "follow_up": "Follow-up #",
+    "original_rows": "Height]",  # the official header is split at the comma of its [Width,Height]
+    "original_columns": "OriginalImage[Width",
+}
 
 
 def read_nih(root: Path) -> list[Case]:
