@@ -22,6 +22,7 @@ COMMANDS = {
     "predict": "Predict pneumonia and lung masks for images, folders or DICOM files.",
     "export": "Write the network as ONNX, TorchScript or torch.export, checked.",
     "pacs": "Judge radiographs of a PACS and store the results beside them.",
+    "label": "Annotate a few radiographs in MONAI Label, and learn from all.",
     "doctor": "Show what is installed, decodable, and on which device.",
 }
 USER_ERRORS = (ValueError, TypeError, OSError, ImportError)

@@ -1,0 +1,104 @@
+"""Apps: MONAI Label's web service with what its 0.8.5 cannot do for radiographs.
+
+`output=dicom_seg` of MONAI Label 0.8.5 works on a PACS only, calls a tool that it downloads and
+that takes no radiographs, and expects NIfTI; ours is written by this package, of any DICOM image.
+Its own answer to what a client got wrong is 500 without a word.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Request, UploadFile
+from fastapi.background import BackgroundTasks
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from monailabel.app import app
+from monailabel.config import settings
+from monailabel.endpoints.infer import ResultType, run_inference
+from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.interfaces.exception import MONAILabelException
+from monailabel.utils.async_tasks.task import AsyncTask
+
+from multimix_monai.apps.label_files import SEG
+from multimix_monai.dicom.web_faults import ServerError
+
+router = APIRouter()
+upstream_lifespan = app.router.lifespan_context
+
+
+@router.post("/infer/{model}")
+def infer(
+    background_tasks: BackgroundTasks,
+    model: str,
+    image: str = "",
+    session_id: str = "",
+    params: str = Form("{}"),
+    file: UploadFile = File(None),  # noqa: B008
+    label: UploadFile = File(None),  # noqa: B008
+    output: ResultType | None = None,
+    user: User = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER)),  # noqa: B008
+) -> Any:
+    """As of MONAI Label, with a DICOM segmentation of any DICOM image; others are not held up."""
+    wanted = _parsed(params)
+    if not (file or image or session_id):
+        raise HTTPException(422, "no image is named: give its id as `image`, or send a `file`")
+    if output == ResultType.dicom_seg:
+        wanted, output = {**wanted, "result_extension": SEG}, ResultType.image
+    words = json.dumps(wanted)
+    return run_inference(background_tasks, model, image, session_id, words, file, label, output)
+
+
+def _parsed(params: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(params or "{}")
+    except ValueError as error:
+        raise HTTPException(422, f"params is no JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise HTTPException(422, "params is no JSON object")
+    return parsed
+
+
+def wrong_request(request: Request, error: Exception) -> JSONResponse:
+    """What a client got wrong."""
+    return JSONResponse({"detail": str(getattr(error, "msg", error))}, status_code=400)
+
+
+def absent_server(request: Request, error: Exception) -> JSONResponse:
+    """The PACS does not answer."""
+    return JSONResponse({"detail": str(error)}, status_code=502)
+
+
+@asynccontextmanager
+async def lifespan(application: FastAPI) -> AsyncIterator[Any]:
+    """As of MONAI Label; processes that it started end with it."""
+    async with upstream_lifespan(application) as state:
+        yield state
+    for method in ("train", "batch_infer", "scoring"):
+        AsyncTask.stop(method)
+
+
+def allow_origins() -> None:
+    """Let none but the server's own pages read images from a browser.
+
+    Differs: MONAI Label lets every page that the user visits, and its setting for that,
+    MONAI_LABEL_CORS_ORIGINS, keeps 0.8.5 from starting.
+    """
+    options = json.loads(settings.MONAI_LABEL_APP_CONF.get("multimix", "{}"))
+    for middleware in app.user_middleware:
+        if middleware.cls is CORSMiddleware:
+            middleware.kwargs["allow_origins"] = options.get("origins", [])
+
+
+mimetypes.add_type("application/dicom", SEG)
+allow_origins()
+app.router.lifespan_context = lifespan
+app.router.routes[:0] = router.routes  # before MONAI Label's of the same path
+app.add_exception_handler(MONAILabelException, wrong_request)
+app.add_exception_handler(ServerError, absent_server)
+
+__all__ = ["app"]

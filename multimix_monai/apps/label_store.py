@@ -1,0 +1,154 @@
+"""Apps: MONAI Label's datastore on a folder of radiographs, which takes no label that is bad."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.datastore.local import LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from multimix_monai.apps.label_datalist import Known, class_of, digest, read_classes
+from multimix_monai.apps.label_files import read_label, write_plane
+from multimix_monai.data.files import is_dicom, open_file
+from multimix_monai.data.images import ImageError
+
+logger = logging.getLogger(__name__)
+
+FINAL = DefaultLabelTag.FINAL.value
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".nii.gz")
+PATTERNS = tuple(f"*{form}" for s in _SUFFIXES for form in (s, s.upper()))
+KEPT_SUFFIXES = (".png", ".nii", ".nii.gz")  # of labels; others are kept as NIfTI
+
+
+class CheckedLabels:
+    """What both datastores do before a finished label is saved. Mixed in before a LocalDatastore.
+
+    Differs: from MONAI Label's, which take any file, and answer 500 for an image they do not know.
+    """
+
+    def save_label(
+        self,
+        image_id: str,
+        label_filename: str,
+        label_tag: str,
+        label_info: dict[str, Any],
+        label_id: str = "",
+    ) -> str:
+        """As of MONAI Label.
+
+        Raises:
+            HTTPException: 404, no such image; 422, the label or the class cannot be used.
+        """
+        image, label = self.path_of(image_id), Path(label_filename)
+        with TemporaryDirectory(prefix="multimix-label-") as folder:
+            if label_tag == FINAL:
+                label = self._checked(image, label, label_info or {}, Path(folder))
+                self.deliver(image_id, label)
+            saved: str = super().save_label(  # type: ignore[misc]
+                image_id, str(label), str(getattr(label_tag, "value", label_tag)), label_info
+            )
+        return saved
+
+    def _checked(self, image: Path, label: Path, info: Mapping[str, Any], folder: Path) -> Path:
+        """The label's file, or the same in a format that all can read."""
+        try:
+            class_of(info)
+            mask = read_label(label, image=image)
+        except ValueError as error:
+            raise HTTPException(422, str(error).replace(str(image), "the image")) from error
+        if label.name.lower().endswith(KEPT_SUFFIXES):
+            return label
+        kept = folder / "label.nii.gz"
+        write_plane(kept, mask, image=image)
+        return kept
+
+    def path_of(self, image_id: str) -> Path:
+        """An image's file.
+
+        Raises:
+            HTTPException: 404, there is none.
+        """
+        uri = self.get_image_uri(image_id)  # type: ignore[attr-defined]
+        if not uri:
+            raise HTTPException(404, "no such image in the datastore: GET /datastore/?output=all")
+        return Path(uri)
+
+    def deliver(self, image_id: str, label: Path) -> None:
+        """Store a finished label elsewhere too; here, nowhere."""
+
+    def candidates(self) -> list[str]:
+        """Ids of the images that training and the choice of the next sample use: all."""
+        return self.list_images()  # type: ignore[attr-defined,no-any-return]
+
+    def within_reach(self) -> list[str]:
+        """Those of them that are here."""
+        return self.candidates()
+
+    def known(self, classes: Path | None) -> tuple[list[Known], list[str]]:
+        """What is known of the images within reach, and ids of those whose label is no good.
+
+        Args:
+            classes: csv of classes, used where neither label nor image has one in its info.
+
+        Raises:
+            ValueError: the csv is wrong, or a class in an info.
+        """
+        ids = self.within_reach()
+        rows = read_classes(classes, {id: self.path_of(id).name for id in ids}) if classes else {}
+        left_out: list[str] = []
+        found = [self._known(id, rows.get(id, (None, None)), left_out) for id in ids]
+        if left_out:
+            logger.warning(f"labels left out of training: {len(left_out)}, see GET /info/")
+        return found, left_out
+
+    def _known(
+        self, image_id: str, row: tuple[int | None, str | None], left_out: list[str]
+    ) -> Known:
+        image = self.path_of(image_id)
+        infos = (self.get_label_info(image_id, FINAL), self.get_image_info(image_id))  # type: ignore[attr-defined]
+        told = [label for label in map(class_of, infos) if label is not None]
+        uri = self.get_label_uri(image_id, FINAL)  # type: ignore[attr-defined]
+        mask = Path(uri) if uri else None
+        if mask and not _is_good(mask, image):
+            left_out.append(image_id)
+            mask = None
+        return Known(
+            name=digest(image_id),
+            image=image,
+            patient=digest(row[1] or patient_of(image) or image_id),
+            mask=mask,
+            label=told[0] if told else row[0],
+        )
+
+
+class FolderDatastore(CheckedLabels, LocalDatastore):  # type: ignore[misc]
+    """MONAI Label's own for a folder, with radiographs' suffixes."""
+
+    def __init__(self, folder: str, *, auto_reload: bool, read_only: bool) -> None:
+        super().__init__(folder, extensions=PATTERNS, auto_reload=auto_reload, read_only=read_only)
+
+
+def _is_good(mask: Path, image: Path) -> bool:
+    try:
+        read_label(mask, image=image)
+    except ValueError:
+        return False
+    return True
+
+
+def patient_of(image: Path) -> str | None:
+    """Patient ID (0010,0020) of a DICOM file; None where there is none."""
+    from multimix_monai.dicom.parse import quiet, read_header
+
+    try:
+        if not is_dicom(image):
+            return None
+        with open_file(image) as file, quiet():
+            return str(read_header(file, "the image").get("PatientID") or "") or None
+    except ImageError:
+        return None

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from multimix_monai.apps.label_datalist import Known, digest
+from multimix_monai.apps.label_learn import Training, verdict
+from multimix_monai.data.calibration import weights_digest
+from multimix_monai.data.readers import read_folder
+
+TINY = {
+    "image_size": 32,
+    "max_epochs": 1,
+    "steps_per_epoch": 1,
+    "val_interval": 1,
+    "batch_sizes": {
+        "mask_labelled": 1,
+        "mask_unlabelled": 1,
+        "label_labelled": 1,
+        "label_unlabelled": 1,
+    },
+}
+
+
+@pytest.fixture
+def images(tiny_dataset: Path) -> list[Known]:
+    """Twelve, of which six have a mask and four a class."""
+    cases = read_folder(tiny_dataset)
+    return [
+        Known(
+            name=digest(case.case),
+            image=case.image,
+            patient=digest(case.case),
+            mask=case.mask[0] if n < 6 else None,
+            label=case.label if n < 4 else None,
+        )
+        for n, case in enumerate(cases)
+        if case.mask
+    ]
+
+
+@pytest.fixture
+def training(tmp_path: Path, fresh_weights: Path) -> Training:
+    return Training(tmp_path / "label", initial=fresh_weights, settings=TINY)
+
+
+def test_a_training_publishes_what_is_not_worse_and_takes_it_down(
+    training: Training, images: list[Known], fresh_weights: Path
+) -> None:
+    assert training.weights == fresh_weights
+    outcome = training.run(images, left_out=["of another size"])
+    assert outcome.counts["masks"] == 5 and outcome.counts["held_back_masks"] == 1
+    assert outcome.left_out == ["of another size"]
+    better = outcome.after["val_score"] >= outcome.before["val_score"]
+    assert outcome.published == better == (training.weights != fresh_weights)
+    assert outcome.weights == weights_digest(training.weights)[:16]
+    (taken_down,) = training.history()
+    assert taken_down == json.loads(json.dumps(vars(outcome)))
+    assert not training.run_dir.exists()
+
+
+def test_a_training_starts_from_the_weights_in_use(
+    training: Training, images: list[Known], fresh_weights: Path
+) -> None:
+    training.run(images, settings={"learning_rate": 0.0, "weight_decay": 0.0, "ema_decay": 0.0})
+    before, after = (torch.load(p, weights_only=True) for p in (fresh_weights, training.weights))
+    assert training.weights != fresh_weights  # the same is not worse
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_that_was_cut_short_goes_on_and_with_another_label_begins_anew(
+    training: Training, images: list[Known], monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    caplog.set_level("INFO")
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Training, "_judged", cut)
+        with pytest.raises(KeyboardInterrupt):
+            training.run(images)
+    assert (training.run_dir / "models" / "last.pt").is_file()
+    training.run(images)
+    assert "going on from" in caplog.text
+    caplog.clear()
+    with monkeypatch.context() as broken:
+        broken.setattr(Training, "_judged", cut)
+        with pytest.raises(KeyboardInterrupt):
+            training.run(images)
+    training.run(images[:-1])
+    assert "going on from" not in caplog.text
+
+
+def test_while_one_training_runs_another_is_refused(
+    training: Training, images: list[Known], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from filelock import FileLock
+
+    monkeypatch.setattr("multimix_monai.apps.label_learn.ORPHAN_LOOK_S", 0.01)
+    training.folder.mkdir()
+    with (
+        FileLock(training.folder / "training.lock"),
+        pytest.raises(ValueError, match="another training is running"),
+    ):
+        training.run(images)
+
+
+def test_no_annotation_at_all_says_what_is_missing(training: Training, images: list[Known]) -> None:
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        training.run([one for one in images if not one.kind])
+    assert training.history() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "published"),
+    [(0.9, 0.91, True), (0.9, 0.9, True), (0.9, 0.89, False), (None, 0.9, False)],
+)
+def test_only_what_is_not_worse_is_published(
+    before: float | None, after: float, published: bool
+) -> None:
+    scores = {} if before is None else {"val_score": before}
+    assert verdict(scores, {"val_score": after}, held_back=True)[0] is published
+
+
+def test_a_verdict_says_on_which_cases() -> None:
+    score = {"val_score": 0.5}
+    assert "held-back cases" in verdict(score, score, held_back=True)[1]
+    assert "learnt from" in verdict(score, score, held_back=False)[1]
+    assert not math.isnan(score["val_score"])
+
+
+def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
+    child = (
+        "import time; from multimix_monai.apps import label_learn as l; l.ORPHAN_LOOK_S = 0.01;"
+        "l.end_with_parent(); print(flush=True); time.sleep(60)"
+    )
+    parent = (
+        f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}], "
+        "stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid, flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True)
+    pid = int(done.stdout)
+    for _ in range(500):
+        try:
+            os.kill(pid, 0)
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except (ProcessLookupError, FileNotFoundError):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"process {pid} lives on")
