@@ -22,8 +22,9 @@ demo: $(READY) ## draw radiographs, train, evaluate and predict, in a few minute
 test: $(READY) ## run all tests but those that need a GPU or a server
 	$(PYTEST) -n $(WORKERS) -m "not gpu and not server" --ignore=tests/benchmarks --durations=15
 
-test-server: $(READY) ## install a PACS from Debian's packages and run the tests that need one
+test-server: $(READY) ## install a PACS and MONAI Label, and run the tests that need them
 	bash tests/server/install_orthanc.sh
+	PYTHON=$(BIN)/python bash tests/server/install_monai_label.sh
 	$(PYTEST) -m server --durations=5
 
 lint: $(READY) ## check the format, the style and the types
