@@ -79,7 +79,7 @@ def expected_dice(probs: NDArray[np.floating], mask: NDArray[np.bool_]) -> float
         probs: (..., H, W) in [0, 1].
         mask: of the same shape.
     """
-    size = float(probs.sum(dtype=np.float64)) + np.count_nonzero(mask)
+    size = float(probs.sum(dtype=np.float64)) + int(mask.sum())
     return 2 * float(probs[mask].sum(dtype=np.float64)) / size if size else 0.0
 
 
