@@ -190,15 +190,17 @@ def main(arguments: Sequence[str]) -> str:
             panel, sets, validation=parts["validation"], strata=given.strata, bootstrap=bootstrap
         ),
     }
+    report = markdown(result)
     given.output.mkdir(parents=True, exist_ok=True)
-    auc_figure(result).savefig(given.output / "auc.png", dpi=130)
-    views_figure(
-        panel, {name: items for name, (_, items) in sets.items()}, seed=given.seed
-    ).savefig(given.output / "views.png", dpi=130)
     stored = json.dumps(plain(result), indent=1, allow_nan=False)
     (given.output / "audit.json").write_text(stored + "\n", encoding="utf-8")
-    report = markdown(result)
     (given.output / "audit.md").write_text(report, encoding="utf-8")
+    pictures = {
+        "auc": auc_figure(result),
+        "views": views_figure(panel, {n: i for n, (_, i) in sets.items()}, seed=given.seed),
+    }
+    for name, figure in pictures.items():
+        figure.savefig(given.output / f"{name}.png", dpi=130)
     return report
 
 
