@@ -69,7 +69,7 @@ def external_set(reader: str, folder: Path) -> list[Item]:
     """
     if reader not in READERS:
         raise ValueError(f"--external: no reader {reader!r}; write one of {', '.join(READERS)}")
-    items = [
+    items: list[Item] = [
         {
             Keys.CASE: case.case,
             Keys.IMAGE: os.path.abspath(case.image),
@@ -123,7 +123,7 @@ def audit(
     result: dict[str, Any] = {"thresholds": chosen, "threshold_source": source, "sets": {}}
     for name, (role, items) in sets.items():
         answers = panel.ask(items, name=name)
-        facts = {"thresholds": chosen, "strata": strata, "bootstrap": bootstrap}
+        facts: dict[str, Any] = {"thresholds": chosen, "strata": strata, "bootstrap": bootstrap}
         result["sets"][name] = {
             "role": role,
             "n_unreadable": answers.unreadable,
@@ -177,7 +177,10 @@ def main(arguments: Sequence[str]) -> str:
         reader, _, folder = text.partition("=")
         items = external_set(reader, given.dataset_dir / folder)
         refuse_seen(items, [*parts["training"], *parts["validation"]], name=text)
-        sets[Path(folder).name or reader] = (EXTERNAL, items)
+        name = Path(folder).name or reader
+        if name in sets:
+            raise ValueError(f"--external {text}: there is another {name}: rename one's folder")
+        sets[name] = (EXTERNAL, items)
     bootstrap = Bootstrap(given.resamples, given.seed)
     result = {
         "weights_sha256": digests,

@@ -199,8 +199,9 @@ class Panel:
 
     def _log_odds(self, network: int, shown: Mapping[str, Plane]) -> dict[str, float]:
         images = torch.from_numpy(np.stack(list(shown.values())))[:, None].to(self.device)
+        encoder: Any = self.networks[network].encoder
         with torch.inference_mode():
-            logits = self.networks[network].encoder(images, keep=0).class_logits.cpu()
+            logits = encoder(images, keep=0).class_logits.cpu()
         return dict(zip(shown, (logits[:, 1] - logits[:, 0]).tolist(), strict=True))
 
 

@@ -133,7 +133,7 @@ def baselines(answers: Answers) -> dict[str, Column]:
     Numbers serve as they are; of two categories the latter by name is 1, of more each in turn.
     What is constant, or is not known of every case, is no score.
     """
-    found = {}
+    found: dict[str, Column] = {}
     for key in dict.fromkeys(key for info in answers.info for key in info):
         if all(key in info for info in answers.info):
             found |= _columns(key, [info[key] for info in answers.info])
