@@ -1,7 +1,8 @@
-"""Experiments, the commands: run a grid, and make its table.
+"""Experiments, the commands: run a grid, make its table, publish the weights of a run.
 
 python -m multimix_monai.experiments run budgets --dataset-dir DATA --output runs/budgets
 python -m multimix_monai.experiments table runs/budgets
+python -m multimix_monai.experiments publish runs/weights/RUN --dataset-dir DATA
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from multimix_monai.experiments.grid import Grid, Run, load_grid, shipped_grids
-from multimix_monai.experiments.runner import Place, run_grid
+from multimix_monai.experiments.runner import Place, RunFailed, run_grid
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Chosen = list[str] | None
@@ -55,6 +56,22 @@ def table(output: Annotated[Path, typer.Argument(help="The folder of all runs.")
 
     typer.echo(write_tables(output))
     typer.echo(f"wrote {output / 'table.md'}, table.csv and comparisons.csv, dice.png, auc.png")
+
+
+@app.command()
+def publish(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    dataset_dir: Annotated[Path, typer.Option(help="Folder that its sources are relative to.")],
+    bundle: Annotated[Path, typer.Option(help="Whose weights they become.")] = Path("bundle"),
+    radiographs: Annotated[int, typer.Option(help="To fit the frontal check on.")] = 800,
+) -> None:
+    """Make a run's weights the bundle's, with calibration, frontal check and provenance."""
+    from multimix_monai.experiments import publish as module
+
+    for path in module.publish(
+        run, dataset_dir=dataset_dir, bundle=bundle, radiographs=radiographs
+    ):
+        typer.echo(f"wrote {path}")
 
 
 def threads_of(jobs: int) -> int:
@@ -123,7 +140,7 @@ def main() -> None:
     """What a user can mend ends as one line."""
     try:
         app()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RunFailed) as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from error
 

@@ -192,7 +192,7 @@ def execute(command: Sequence[str], *, log: Path, threads: int, name: str) -> No
         start = file.tell()
         ended = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False)
     if ended.returncode:
-        printed = log.read_bytes()[start:].decode(errors="replace").split("\n")
+        printed = log.read_bytes()[start:].decode(errors="replace").replace("\r", "\n").split("\n")
         last = next((line for line in reversed(printed) if line.strip()), "it said nothing")
         raise RunFailed(f"{name}: {last.strip()} (all of it: {log})")
 

@@ -1,0 +1,129 @@
+"""Experiments, last: a finished run's weights become the bundle's, with all that belongs to them.
+
+    python -m multimix_monai.experiments publish RUN --dataset-dir DATA
+
+Weights without their calibration and frontal check would be used with those of other weights, or
+with none. So all is made in a folder beside the bundle's models, and moved there only when whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from multimix_monai.data.calibration import weights_digest
+from multimix_monai.experiments.results import IN_DOMAIN, Result
+from multimix_monai.experiments.runner import DONE, MULTIMIX, execute, write_json
+
+FRONTAL = (MULTIMIX[0], "-m", "multimix_monai.experiments.frontal_check")
+WEIGHTS, CALIBRATION, FRONTAL_CHECK = "model.pt", "calibration.json", "frontal_check.json"
+PROVENANCE = "provenance.json"
+
+
+def publish(run: Path, *, dataset_dir: Path, bundle: Path, radiographs: int = 800) -> list[Path]:
+    """Put a run's weights into a bundle, with calibration, frontal check and provenance.
+
+    Args:
+        run: folder of a finished run of a grid.
+        dataset_dir: folder that the run's datalist starts from.
+        bundle: its folder; its inference.json must work at the run's image size.
+        radiographs: to fit the frontal check on.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        FileNotFoundError: the run is not finished, or the bundle is none.
+        ValueError: the bundle predicts at another size than the run was trained at.
+        RunFailed: a step failed; the bundle is as it was.
+    """
+    result = finished(run)
+    configs = bundle / "configs"
+    if not (configs / "inference.json").is_file():
+        raise FileNotFoundError(f"{bundle} is no bundle: name the folder that holds configs/")
+    refuse_other_size(result, configs)
+    models = bundle / "models"
+    made = models / ".publishing"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    shutil.copyfile(run / "models" / WEIGHTS, made / WEIGHTS)
+    for command in fits(result, made, dataset_dir=dataset_dir, bundle=bundle, n=radiographs):
+        execute(command, log=run / "publish.txt", threads=os.cpu_count() or 1, name=str(run))
+    write_json(made / PROVENANCE, provenance(result, made / WEIGHTS))
+    written = [models / path.name for path in sorted(made.iterdir())]
+    for path in written:
+        os.replace(made / path.name, path)
+    made.rmdir()
+    return written
+
+
+def finished(run: Path) -> Result:
+    """Of a run's folder."""
+    if not (run / DONE).is_file():
+        raise FileNotFoundError(
+            f"{run} holds no {DONE}: name the folder of a finished run, such as "
+            "runs/weights/default/masks-all_labels-all/seed-0"
+        )
+    return Result(run, json.loads((run / DONE).read_text(encoding="utf-8")))
+
+
+def refuse_other_size(result: Result, configs: Path) -> None:
+    """Weights that are used at another size than they learned at lose, and nobody sees why."""
+
+    used = configs / "inference.json"
+    trained = result.record["settings"].get("image_size", size_of(configs / "train.json"))
+    if trained != size_of(used):
+        raise ValueError(
+            f"{result.folder} was trained at {trained} pixels and {used} predicts at "
+            f"{size_of(used)}: set image_size there first"
+        )
+
+
+def size_of(config: Path) -> Any:
+    """The side in pixels that a config gives the network."""
+    return json.loads(config.read_text(encoding="utf-8"))["image_size"]
+
+
+def fits(
+    result: Result, made: Path, *, dataset_dir: Path, bundle: Path, n: int
+) -> Iterator[list[str]]:
+    """Commands that fit what belongs to the weights, on the run's own datalist."""
+    datalist, weights = str(datalist_of(result)), str(made / WEIGHTS)
+    data = ["--dataset-dir", str(dataset_dir), "--weights", weights]
+    size = ["--set", f"image_size={size_of(bundle / 'configs' / 'inference.json')}"]
+    yield [*MULTIMIX, "calibrate", datalist, *data, *size, "--output", str(made / CALIBRATION)]
+    options = ["--datalist", datalist, "--bundle", str(bundle), "--radiographs", str(n)]
+    yield [*FRONTAL, "fit", *data, *options, "--output", str(made / FRONTAL_CHECK)]
+
+
+def datalist_of(result: Result) -> Path:
+    """That a run was trained with: beside the systems of its grid."""
+    budget, seed = result.folder.parent.name, result.folder.name
+    return result.folder.parents[2] / "datalists" / f"{budget}_{seed}.json"
+
+
+def provenance(result: Result, weights: Path) -> dict[str, Any]:
+    """What made the weights, and what was measured with them."""
+    record = result.record
+    return {
+        "weights_sha256": weights_digest(weights),
+        **{key: record[key] for key in ("commit", "version", "data_hash", "seed")},
+        **{key: record[key] for key in ("system", "masks", "labels", "settings")},
+        "commands": [without_folders(command, result) for command in record["commands"]],
+        "figures": {
+            "in-domain" if domain == IN_DOMAIN else domain: result.figures(domain)
+            for domain in result.reports
+        },
+    }
+
+
+def without_folders(command: str, result: Result) -> str:
+    """A command whose paths start from the grid's output, not from somebody's home."""
+    words = command.split(" ")
+    if "--dataset-dir" in words:
+        words[words.index("--dataset-dir") + 1] = "DATA"
+    return " ".join(words).replace(f"{result.folder.parents[2]}/", "OUTPUT/")
