@@ -43,7 +43,8 @@ def auc_figure(result: Mapping[str, Any]) -> Figure:
         axes.plot([], [], color=BASELINE, linewidth=6, label="no network")
         counts = f"{group['n_normal']} normal, {group['n_pneumonia']} pneumonia"
         axes.set(title=f"{name}\n{counts}", xlabel="AUC, 95 % interval by patients", xlim=(0, 1))
-        axes.legend(fontsize=8, loc="lower left")
+        handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
