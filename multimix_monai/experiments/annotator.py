@@ -178,8 +178,15 @@ def grid_of(masks: Sequence[int], *, seeds: int, settings: Mapping[str, Any]) ->
         name: {"tasks": ["masks"], "settings": {"batch_sizes#mask_unlabelled": n}}
         for name, n in SYSTEMS.items()
     }
-    shared = {"labels": [], "seeds": list(range(seeds)), "settings": {**SETTINGS, **settings}}
-    return Grid(sources=[], systems=systems, masks=sorted(masks), baseline=BASELINE, **shared)
+    return Grid(
+        sources=[],
+        systems=systems,
+        masks=sorted(masks),
+        labels=[],
+        seeds=list(range(seeds)),
+        settings={**SETTINGS, **settings},
+        baseline=BASELINE,
+    )
 
 
 def chains(grid: Grid) -> list[list[Run]]:
