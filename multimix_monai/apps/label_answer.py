@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
@@ -75,8 +76,18 @@ def params(case: dict[str, Any], row: dict[str, Any], *, weights: str) -> dict[s
 
 
 def _temporary(suffix: str) -> Path:
-    with NamedTemporaryFile(prefix="multimix-", suffix=suffix, delete=False) as file:
+    with NamedTemporaryFile(dir=_folder().name, suffix=suffix, delete=False) as file:
         return Path(file.name)
+
+
+@lru_cache(maxsize=1)
+def _folder() -> TemporaryDirectory[str]:
+    """Of this process, for nobody else to read, gone with it.
+
+    A client on this machine keeps an answer under the name that it had here, in the folder of all
+    temporary files, from which MONAI Label would delete it: ours must not lie there.
+    """
+    return TemporaryDirectory(prefix="multimix-label-")
 
 
 def _write_seg(file: Path, case: dict[str, Any], judge: Judge) -> None:

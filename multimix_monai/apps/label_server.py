@@ -28,19 +28,33 @@ from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.async_tasks.utils import processes
 
 import multimix_monai
+from multimix_monai.apps.label import own_weights
 from multimix_monai.apps.label_answer import answer
-from multimix_monai.apps.label_datalist import class_of, digest
+from multimix_monai.apps.label_datalist import CLASS_KEY, digest
 from multimix_monai.apps.label_judge import CurrentJudge
 from multimix_monai.apps.label_learn import Training, end_with_parent
 from multimix_monai.apps.label_scores import Scores, choose
 from multimix_monai.apps.label_store import FINAL, FolderDatastore
-from multimix_monai.apps.pacs import USER, login
+from multimix_monai.apps.pacs import MODALITIES, USER, login
 
 logger = logging.getLogger(__name__)
 
+# Their logs repeat ids and UIDs of images, which may name patients; MONAI Label's processes log
+# their results as __main__.
+TELLTALES = ("monailabel", "__main__", "highdicom", "pydicom", "dicomweb_client")
 NAME = "multimix"
 SALIENCY = "multimix_saliency"
 LABELS = {"lung": 1}
+# What `multimix label` may be told; without it, MONAI Label itself can start the app.
+DEFAULTS: dict[str, Any] = {
+    "weights": None,
+    "labels": None,
+    "modalities": MODALITIES,
+    "pool": 500,
+    "verify": True,
+    "force": False,
+    "train": {},
+}
 BUSY_S = 600  # for so long a sample that one client has is not offered to another
 
 
@@ -54,18 +68,16 @@ class MultiMixApp(MONAILabelApp):
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        # Its log repeats ids of images, which may name patients.
-        logging.getLogger("monailabel").setLevel(logging.ERROR)
-        self.options: dict[str, Any] = json.loads(conf.get(NAME, "{}"))
+        for library in TELLTALES:
+            logging.getLogger(library).setLevel(logging.ERROR)
+        self.options: dict[str, Any] = {**DEFAULTS, **json.loads(conf.get(NAME, "{}"))}
         self.folder = Path(app_dir, "model", NAME)
         self.training = Training(
             self.folder,
-            initial=Path(self.options["weights"]),
-            settings=self.options.get("train", {}),
+            initial=Path(self.options["weights"] or own_weights()),
+            settings=self.options["train"],
         )
-        self.judge = CurrentJudge(
-            lambda: self.training.weights, {"force": self.options.get("force", False)}
-        )
+        self.judge = CurrentJudge(lambda: self.training.weights, {"force": self.options["force"]})
         self.scores = Scores(self.folder / "scores")
         super().__init__(
             app_dir=app_dir,
@@ -80,8 +92,7 @@ class MultiMixApp(MONAILabelApp):
     @property
     def classes(self) -> Path | None:
         """The csv of classes, if one was given."""
-        given = self.options.get("labels")
-        return Path(given) if given else None
+        return Path(self.options["labels"]) if self.options["labels"] else None
 
     def init_datastore(self) -> Datastore:
         """Of a folder."""
@@ -101,7 +112,7 @@ class MultiMixApp(MONAILabelApp):
         web = DicomWeb(
             self.studies,
             auth=login(self.studies, os.environ.get(USER)),
-            verify=self.options.get("verify", True),
+            verify=self.options["verify"],
             patience_s=10,
         )
         return PacsDatastore(
@@ -165,7 +176,7 @@ class MultiMixApp(MONAILabelApp):
         """Whether a class of any image is known."""
         store = self.datastore()
         infos = (store.get_label_info(id, FINAL) for id in store.get_labeled_images())
-        return self.classes is not None or any(class_of(info) is not None for info in infos)
+        return self.classes is not None or any(CLASS_KEY in info for info in infos)
 
 
 class Infer(InferTask):

@@ -49,9 +49,10 @@ class CheckedLabels:
             if label_tag == FINAL:
                 label = self._checked(image, label, label_info or {}, Path(folder))
                 self.deliver(image_id, label)
-            saved: str = super().save_label(  # type: ignore[misc]
-                image_id, str(label), str(getattr(label_tag, "value", label_tag)), label_info
-            )
+            tag = str(getattr(label_tag, "value", label_tag))
+            # Of the folder, whatever store this is mixed into: MONAI Label's for a PACS writes a
+            # segmentation by a tool of its own.
+            saved: str = LocalDatastore.save_label(self, image_id, str(label), tag, label_info)
         return saved
 
     def _checked(self, image: Path, label: Path, info: Mapping[str, Any], folder: Path) -> Path:
@@ -90,13 +91,13 @@ class CheckedLabels:
         return self.candidates()
 
     def known(self, classes: Path | None) -> tuple[list[Known], list[str]]:
-        """What is known of the images within reach, and ids of those whose label is no good.
+        """What is known of the images within reach, and ids of those whose label or class is bad.
 
         Args:
             classes: csv of classes, used where neither label nor image has one in its info.
 
         Raises:
-            ValueError: the csv is wrong, or a class in an info.
+            ValueError: the csv is wrong.
         """
         ids = self.within_reach()
         rows = read_classes(classes, {id: self.path_of(id).name for id in ids}) if classes else {}
@@ -111,7 +112,11 @@ class CheckedLabels:
     ) -> Known:
         image = self.path_of(image_id)
         infos = (self.get_label_info(image_id, FINAL), self.get_image_info(image_id))  # type: ignore[attr-defined]
-        told = [label for label in map(class_of, infos) if label is not None]
+        try:
+            told = [label for label in map(class_of, infos) if label is not None]
+        except ValueError:  # an image's info is not checked when it is set
+            left_out.append(image_id)
+            told = []
         uri = self.get_label_uri(image_id, FINAL)  # type: ignore[attr-defined]
         mask = Path(uri) if uri else None
         if mask and not _is_good(mask, image):

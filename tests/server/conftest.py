@@ -239,6 +239,10 @@ class LabelServer:
         self.wait(lambda: self.task(kind)["status"] not in ("SUBMITTED", "RUNNING"))
         return self.task(kind)
 
+    def progress(self) -> str:
+        """Last lines of the server's log, as it tells them itself."""
+        return self.get("/logs/", text=True, lines=1000).text
+
     def outcome(self) -> dict[str, Any]:
         return self.get("/info/").json()["train_stats"]["multimix"]
 
