@@ -32,6 +32,8 @@ def picture(case: dict[str, Any], image: np.ndarray) -> np.ndarray:
 class TensorBoardTerms:
     """Every term and monitor of a step, and every validation metric, by global step.
 
+    A validation that runs by itself, outside of training, is not shown.
+
     Args:
         log_dir: of TensorBoard.
         evaluator: whose metrics and first cases are shown too.
@@ -72,6 +74,7 @@ class TensorBoardTerms:
 
     def _close(self) -> None:
         self.writer.close()
+        self.writer = None
 
     def _terms(self, engine: Engine) -> None:
         for name, value in outputs(engine).items():
@@ -81,6 +84,8 @@ class TensorBoardTerms:
 
     def _keep(self, evaluator: Engine) -> None:
         """The first cases with a mask, and the first without."""
+        if self.writer is None:
+            return
         for case in outputs(evaluator):
             alike = [c for c in self.shown if (Keys.MASK in c) == (Keys.MASK in case)]
             if len(alike) < self.num_pictures // 2:
@@ -89,6 +94,8 @@ class TensorBoardTerms:
     def _validation(self, evaluator: Engine, engine: Engine) -> None:
         from multimix_monai.transforms.load import read_radiograph
 
+        if self.writer is None:
+            return
         for name, value in evaluator.state.metrics.items():
             self.writer.add_scalar(f"validation/{name}", value, engine.state.iteration)
         for index, case in enumerate(self.shown):

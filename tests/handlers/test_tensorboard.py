@@ -100,3 +100,15 @@ def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("multimix_monai.handlers.tensorboard.process_rank", lambda: 1)
     train(tmp_path, epochs=1)
     assert not (tmp_path / "tensorboard").exists()
+
+
+def test_a_validation_outside_of_training_writes_nothing(tmp_path: Path) -> None:
+    trainer = Engine(lambda engine, batch: {"loss": 0.0})
+    evaluator = Engine(lambda _, batch: batch)
+    evaluator.add_event_handler(Events.STARTED, lambda e: e.state.metrics.update({"val_auc": 0.5}))
+    TensorBoardTerms(tmp_path / "tensorboard", evaluator=evaluator).attach(trainer)
+    evaluator.run([[case(tmp_path, 0, masked=True)]])
+    assert not (tmp_path / "tensorboard").exists()
+    trainer.run([0])
+    evaluator.run([[case(tmp_path, 0, masked=True)]])
+    assert "validation/val_auc" not in read(tmp_path).Tags()["scalars"]
