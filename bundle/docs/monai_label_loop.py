@@ -77,7 +77,7 @@ def train(client: MONAILabelClient, settings: dict[str, Any]) -> None:
     told = ""
     while (status := client.train_status())["status"] in ("SUBMITTED", "RUNNING"):
         line = next(iter(reversed(status.get("details", []))), "")
-        if line != told and "epoch" in line:
+        if line != told and ": loss" in line:
             print(line)
             told = line
         time.sleep(1)

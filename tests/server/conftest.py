@@ -172,7 +172,7 @@ class LabelServer:
         variables = os.environ | {"OMP_NUM_THREADS": "1"} | variables
         with (self.app_dir / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=variables)
-        self.wait(self.answers, seconds=180)
+        self.wait(self.answers)
         return self
 
     def answers(self) -> bool:
@@ -199,7 +199,7 @@ class LabelServer:
             self.process.terminate()
             self.process.wait(60)
 
-    def wait(self, condition: Callable[[], bool], *, seconds: float = 180) -> None:
+    def wait(self, condition: Callable[[], bool], *, seconds: float = 600) -> None:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
