@@ -96,7 +96,7 @@ def uncertainty(
     for task, weight in (("mask", 1.0), ("class", class_weight)):
         for name in MEASURES[task]:
             values = np.array([c.uncertainty.get(name, 0.0) for c in cases], dtype=np.float32)
-            if weight and values.any():
+            if values.any():
                 total += weight * values / values.mean()
     return total if total.any() else np.ones_like(total)
 

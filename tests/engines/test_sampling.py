@@ -134,6 +134,7 @@ def test_all_that_are_left_are_given_and_none_left_is_an_error() -> None:
 def test_a_pool_of_equal_pictures_and_one_of_a_single_case_are_no_error() -> None:
     same = {f"a{i}": Informativeness({}, [1.0, 2.0]) for i in range(5)}
     assert next_cases(same, count=2) == ["a0", "a1"]
+    assert next_cases(dict(reversed(same.items())), count=2) == ["a0", "a1"]
     assert next_cases({"only": Informativeness(SURE, [1.0])}) == ["only"]
 
 
