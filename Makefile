@@ -41,7 +41,7 @@ zoo: $(READY) ## write the bundle as MONAI's model zoo takes it, with the packag
 	$(BIN)/python -m multimix_monai.apps.zoo zoo
 
 clean: ## remove the environment, the caches and what demo and zoo wrote
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info demo zoo
+	rm -rf $(VENV) .venv-label .venv-label.lock .pytest_cache .mypy_cache .ruff_cache build *.egg-info demo zoo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: $(VENV)
