@@ -50,7 +50,7 @@ def config_names(recipe: str, *, more: Sequence[Path]) -> list[str]:
         FileNotFoundError: one of these is not there.
     """
     if recipe not in RECIPES:
-        raise typer.BadParameter(f"recipe is {recipe!r}: use one of {', '.join(RECIPES)}")
+        raise typer.BadParameter(f"recipe is {recipe!r}: use {' or '.join(RECIPES)}")
     for path in more:
         if not path.is_file():
             raise FileNotFoundError(f"--config {path} does not exist: name a JSON file")
