@@ -20,10 +20,10 @@ from multimix_monai.apps.bundle_files import (
     trained_or_own,
 )
 from multimix_monai.apps.evaluation import evaluate
-from multimix_monai.apps.overrides import parse_overrides
 from multimix_monai.data.calibration import load_calibration, weights_digest
 from multimix_monai.data.datalist import load_datalist, load_part
 from multimix_monai.data.inputs import find_cases
+from multimix_monai.data.overrides import parse_overrides
 from multimix_monai.handlers.checkpoints import load_weights
 
 

@@ -53,7 +53,7 @@ def export_command(
 
     Batch, height and width stay free. A file that fails the check is not left behind.
     """
-    from multimix_monai.apps.overrides import parse_overrides
+    from multimix_monai.data.overrides import parse_overrides
 
     given = {
         "ckpt_path": weights and str(weights),

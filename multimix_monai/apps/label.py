@@ -72,7 +72,7 @@ def label_command(
     Viewers and clients connect to http://127.0.0.1:8000. Ctrl-C ends it.
     """
     from multimix_monai.apps.label_environment import default_environment, prepare
-    from multimix_monai.apps.overrides import parse_overrides
+    from multimix_monai.data.overrides import parse_overrides
 
     if not prepare_only:
         _check_usage(studies, dicomweb, host=host, port=port)

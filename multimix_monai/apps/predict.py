@@ -71,8 +71,8 @@ def predict_command(
     Exit code 0: all ok; 3: some were refused or failed, see results.csv; 2: wrong usage.
     """
     from multimix_monai.apps.inference import can_write_dicom
-    from multimix_monai.apps.overrides import parse_overrides
     from multimix_monai.data.inputs import find_cases
+    from multimix_monai.data.overrides import parse_overrides
 
     try:
         cases = find_cases(inputs)

@@ -11,10 +11,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from multimix_monai.data.overrides import parse_overrides
 from multimix_monai.experiments.grid import Grid, Run, load_grid, shipped_grids
 from multimix_monai.experiments.runner import Place, RunFailed, run_grid
 
@@ -41,7 +42,7 @@ def run(
     """Train and test systems x budgets x seeds; what is done is not done again."""
     chosen = load_grid(grid)
     if overrides:
-        chosen = replace(chosen, settings={**chosen.settings, **parsed(overrides)})
+        chosen = replace(chosen, settings={**chosen.settings, **parse_overrides(overrides)})
     runs = choose(chosen, systems=systems, masks=masks, labels=labels, seeds=seeds)
     place = Place(output, dataset_dir, threads=threads_of(jobs))
     failed = watch(chosen, runs, place=place, jobs=jobs)
@@ -103,21 +104,6 @@ def choose(
 def numbered(text: str) -> int | str:
     """ "10" -> 10; "all" stays."""
     return int(text) if text.isdigit() else text
-
-
-def parsed(overrides: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE, values as YAML reads them.
-
-    Raises:
-        ValueError: one has no "=".
-    """
-    import yaml
-
-    pairs = [text.partition("=") for text in overrides]
-    for key, equals, _ in pairs:
-        if not equals:
-            raise ValueError(f"--set {key!r} has no value: write KEY=VALUE, such as image_size=224")
-    return {key: yaml.safe_load(value) for key, _, value in pairs}
 
 
 def watch(grid: Grid, runs: Sequence[Run], *, place: Place, jobs: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Apps: keys of a config and their values, as they are written on a command line."""
+"""Path of data, beside it: keys of a config and their values, as a command line has them."""
 
 from __future__ import annotations
 
