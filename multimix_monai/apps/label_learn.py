@@ -24,6 +24,7 @@ from multimix_monai.apps.bundle_files import config_files, own_bundle
 from multimix_monai.apps.label_datalist import Known, build, counts, hold_back
 from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.datalist import write_datalist
+from multimix_monai.data.json_file import write_json
 from multimix_monai.handlers.checkpoints import BEST, load_checkpoint, save_atomically
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class Training:
         given |= {"datalist": str(self.run_dir / "datalist.json"), "dataset_dir": "/"}
         run_bundle("training", ["train.json"], given)
         outcome = self._judged(parts, chosen, left_out, start)
-        _write(self.folder / "history.json", [*self.history(), vars(outcome)])
+        write_json([*self.history(), vars(outcome)], self.folder / "history.json")
         shutil.rmtree(self.run_dir)
         logger.info(f"{'published' if outcome.published else 'not published'}: {outcome.reason}")
         return outcome
@@ -142,7 +143,7 @@ class Training:
         path = self.folder / "held_back.json"
         before = _read(path, {})
         held = hold_back(images, before)
-        _write(path, before | held)
+        write_json(before | held, path)
         return held
 
     def _begin(self, parts: dict[str, list[dict[str, Any]]], settings: Mapping[str, Any]) -> None:
@@ -153,7 +154,7 @@ class Training:
             shutil.rmtree(self.run_dir, ignore_errors=True)
             self.run_dir.mkdir()
             write_datalist(parts, self.run_dir / "datalist.json")
-            _write(self.run_dir / "begun.json", stamp)
+            write_json(stamp, self.run_dir / "begun.json")
 
     def _judged(
         self,
@@ -248,9 +249,3 @@ def _read(path: Path, default: Any) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return default
-
-
-def _write(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    os.replace(temporary, path)

@@ -10,10 +10,11 @@ import hashlib
 import json
 import logging
 import math
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from multimix_monai.data.json_file import write_json
 
 FILE_NAME = "calibration.json"  # beside the weights that it belongs to
 NOT_CHOSEN = "default 0.5, not chosen on data"
@@ -137,15 +138,8 @@ def read_calibration(path: str | Path) -> Calibration:
 
 
 def write_calibration(calibration: Calibration, path: str | Path) -> None:
-    """Write the JSON under a temporary name, then rename: a reader never sees half a file."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(asdict(calibration), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write the JSON, whole or not at all."""
+    write_json(asdict(calibration), path, indent=2)
 
 
 def weights_digest(path: str | Path) -> str:

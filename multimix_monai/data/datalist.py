@@ -25,6 +25,7 @@ from .integrity import (
     refuse_repeated_cases,
     refuse_twins,
 )
+from .json_file import write_json
 from .keys import Keys
 from .splits import choose_labelled, choose_masked, hold_out, join_twins
 
@@ -98,19 +99,8 @@ def build_datalist(
 
 
 def write_datalist(datalist: Mapping[str, Any], path: str | Path) -> None:
-    """Write the JSON under a temporary name, then rename: a reader never sees half a file."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(datalist, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write the JSON, whole or not at all."""
+    write_json(datalist, path)
 
 
 def load_datalist(path: str | Path, *, dataset_dir: str | Path) -> dict[str, list[Item]]:

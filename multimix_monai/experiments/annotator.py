@@ -29,12 +29,13 @@ from monai.bundle import ConfigParser
 
 from multimix_monai.data.datalist import write_datalist
 from multimix_monai.data.integrity import content_hash
+from multimix_monai.data.json_file import write_json
 from multimix_monai.data.keys import Keys
+from multimix_monai.data.overrides import parse_overrides
 from multimix_monai.engines import Informativeness, appearance, informativeness, next_cases
-from multimix_monai.experiments.__main__ import parsed
 from multimix_monai.experiments.grid import Grid, Run
 from multimix_monai.experiments.results import by_key, load_results
-from multimix_monai.experiments.runner import Place, datalist_of, do, settings_of, write_json
+from multimix_monai.experiments.runner import Place, datalist_of, do, settings_of
 from multimix_monai.handlers import load_weights
 
 Item = dict[str, Any]
@@ -103,9 +104,8 @@ class Simulation:
             if not record.is_file():
                 count = int(run.masks or 0) - len(annotated)
                 annotated += self.choose(run, annotated=annotated, count=count, weights=weights)
-                record.parent.mkdir(parents=True, exist_ok=True)
                 write_datalist(self.answered(annotated), datalist)
-                write_json(record, annotated)
+                write_json(annotated, record)
             annotated = json.loads(record.read_text(encoding="utf-8"))
             do(self.grid, run, place=place)
             weights = folder / "models" / "model.pt"
@@ -250,7 +250,7 @@ def main(arguments: Sequence[str]) -> str:
     given = parser.parse_args(arguments)
     simulation = Simulation(
         datalist=json.loads(given.datalist.read_text(encoding="utf-8")),
-        grid=grid_of(given.masks, seeds=given.seeds, settings=parsed(given.set)),
+        grid=grid_of(given.masks, seeds=given.seeds, settings=parse_overrides(given.set)),
         dataset_dir=given.dataset_dir,
         output=given.output,
         bundle=given.bundle,

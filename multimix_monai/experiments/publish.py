@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from multimix_monai.data.calibration import weights_digest
-from multimix_monai.experiments.results import IN_DOMAIN, Result
-from multimix_monai.experiments.runner import DONE, MULTIMIX, execute, write_json
+from multimix_monai.data.json_file import write_json
+from multimix_monai.experiments.results import Result
+from multimix_monai.experiments.runner import DONE, MULTIMIX, execute
 
 FRONTAL = (MULTIMIX[0], "-m", "multimix_monai.experiments.frontal_check")
 WEIGHTS, CALIBRATION, FRONTAL_CHECK = "model.pt", "calibration.json", "frontal_check.json"
@@ -53,7 +54,7 @@ def publish(run: Path, *, dataset_dir: Path, bundle: Path, radiographs: int = 80
     shutil.copyfile(run / "models" / WEIGHTS, made / WEIGHTS)
     for command in fits(result, made, dataset_dir=dataset_dir, bundle=bundle, n=radiographs):
         execute(command, log=run / "publish.txt", threads=os.cpu_count() or 1, name=str(run))
-    write_json(made / PROVENANCE, provenance(result, made / WEIGHTS))
+    write_json(provenance(result, made / WEIGHTS), made / PROVENANCE)
     written = [models / path.name for path in sorted(made.iterdir())]
     for path in written:
         os.replace(made / path.name, path)
@@ -114,10 +115,7 @@ def provenance(result: Result, weights: Path) -> dict[str, Any]:
         **{key: record[key] for key in ("commit", "version", "data_hash", "seed")},
         **{key: record[key] for key in ("system", "masks", "labels", "settings")},
         "commands": [without_folders(command, result) for command in record["commands"]],
-        "figures": {
-            "in-domain" if domain == IN_DOMAIN else domain: result.figures(domain)
-            for domain in result.reports
-        },
+        "figures": {domain: result.figures(domain) for domain in result.reports},
     }
 
 

@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Any
 
 from multimix_monai import __version__
+from multimix_monai.data.json_file import write_json
 from multimix_monai.experiments.grid import TASKS, Grid, Run
 
 MULTIMIX = (sys.executable, "-m", "multimix_monai.apps.cli")
@@ -79,7 +80,7 @@ def do(grid: Grid, run: Run, *, place: Place) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     settings = settings_of(grid, run)
-    write_json(folder / "settings.json", settings)
+    write_json(settings, folder / "settings.json")
     start, commands = monotonic(), []
     for command in commands_of(grid, run, place=place):
         commands.append(" ".join(command[1:]))
@@ -98,7 +99,7 @@ def do(grid: Grid, run: Run, *, place: Place) -> None:
         "commit": commit(),
         "data_hash": json.loads(datalist_of(run, place).read_text("utf-8"))["content_hash"],
     }
-    write_json(folder / DONE, record)
+    write_json(record, folder / DONE)
 
 
 def settings_of(grid: Grid, run: Run) -> dict[str, Any]:
@@ -205,13 +206,6 @@ def refuse_other_settings(run: Run, settings: Mapping[str, Any], *, folder: Path
             f"{path} holds other settings than the grid gives {run.name} now: take another "
             "--output, or delete that folder to run it again"
         )
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def commit() -> str | None:
