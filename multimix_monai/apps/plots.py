@@ -8,32 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from multimix_monai.handlers.figures import COLOURS, new_figure, tidy
 from multimix_monai.metrics.calibration import reliability_curve
 from multimix_monai.metrics.summary import ALL, CaseResult, label_arrays
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito: told apart by colour-blind readers, too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-NORMAL, PNEUMONIA = "#0072B2", "#D55E00"
+NORMAL, PNEUMONIA = COLOURS[:2]
 RELIABILITY_BINS = 10  # fewer than the error's 15: a point should stand for some cases
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def _by_source(results: Sequence[CaseResult]) -> dict[str, list[CaseResult]]:
@@ -54,7 +37,7 @@ def _number(entry: dict[str, float | None], key: str) -> str:
 
 def roc_plot(results: Sequence[CaseResult], report: dict[str, Any]) -> Figure:
     """Sensitivity against 1 - specificity by source, the chosen threshold as a dot."""
-    figure = _figure(5.2, 5.2)
+    figure = new_figure(5.2, 5.2)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1)
     for (source, part), colour in zip(_by_source(results).items(), COLOURS * 9, strict=False):
@@ -71,13 +54,13 @@ def roc_plot(results: Sequence[CaseResult], report: dict[str, Any]) -> Figure:
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1), ylim=(0, 1.01))
     axes.set(title="Pneumonia: receiver operating characteristic", aspect="equal")
     axes.legend(loc="lower right", fontsize=8, framealpha=0.9)
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
 def reliability_plot(results: Sequence[CaseResult], labels_summary: dict[str, Any]) -> Figure:
     """What share of the cases of a probability has pneumonia, and how often each is said."""
-    figure = _figure(5.2, 6.2)
+    figure = new_figure(5.2, 6.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1, label="as often as said")
     for (source, part), colour in zip(_by_source(results).items(), COLOURS * 9, strict=False):
@@ -99,14 +82,14 @@ def reliability_plot(results: Sequence[CaseResult], labels_summary: dict[str, An
     lower.set(xlabel="predicted probability of pneumonia", ylabel="cases")
     for axes in (upper, lower):
         axes.legend(fontsize=8, framealpha=0.9)
-        _tidy(axes)
+        tidy(axes)
     return figure
 
 
 def dice_plot(results: Sequence[CaseResult], masks_summary: dict[str, Any]) -> Figure:
     """Dice of each case as a dot beside its source's quartiles."""
     sources = _by_source(results)
-    figure = _figure(2.6 + 1.7 * len(sources), 4.6)
+    figure = new_figure(2.6 + 1.7 * len(sources), 4.6)
     axes = figure.add_subplot()
     rng, names = np.random.default_rng(0), []
     for place, (source, part) in enumerate(sources.items()):
@@ -124,7 +107,7 @@ def dice_plot(results: Sequence[CaseResult], masks_summary: dict[str, Any]) -> F
     axes.set(ylabel="Dice", title="Lung masks", xlim=(-0.6, len(names) - 0.4))
     bottom, top = axes.get_ylim()
     axes.set_ylim(top=min(top, 1 + 0.02 * (1 - bottom)))
-    _tidy(axes)
+    tidy(axes)
     axes.grid(visible=False, axis="x")
     return figure
 
@@ -140,7 +123,7 @@ def confusion_plot(labels_summary: dict[str, Any]) -> Figure:
         ]
     )
     part = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    figure = _figure(4.2, 4.0)
+    figure = new_figure(4.2, 4.0)
     axes = figure.add_subplot()
     axes.imshow(part, cmap="Blues", vmin=0, vmax=1.2)
     for row, column in np.ndindex(2, 2):

@@ -15,13 +15,14 @@ from multimix_monai.experiments.audit_answers import Item, Panel
 from multimix_monai.experiments.audit_estimates import Estimate
 from multimix_monai.experiments.external import ALL, CHANCE, NETWORK
 from multimix_monai.experiments.shortcuts import WHOLE, Plane, regions, views
+from multimix_monai.handlers.figures import COLOURS, new_figure
 from multimix_monai.transforms.quality import frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VIEW, BASELINE = "#0072B2", "#E69F00"  # Okabe and Ito: told apart by colour-blind readers, too
+VIEW, BASELINE = COLOURS[0], COLOURS[4]
 CLASSES = ("normal", "pneumonia")
 A_CLASS = 2  # pictures of each class that are shown
 
@@ -29,7 +30,7 @@ A_CLASS = 2  # pictures of each class that are shown
 def auc_figure(result: Mapping[str, Any]) -> Figure:
     """By set the AUC of each view and of each baseline, with intervals; a dot is one of weights."""
     sets = result["sets"]
-    figure = _figure(1.5 + 5.5 * len(sets), 6.5)
+    figure = new_figure(1.5 + 5.5 * len(sets), 6.5)
     for axes, (name, found) in zip(
         figure.subplots(1, len(sets), squeeze=False)[0], sets.items(), strict=True
     ):
@@ -74,7 +75,7 @@ def views_figure(panel: Panel, sets: Mapping[str, Sequence[Item]], *, seed: int)
         for shown in sample_views(panel, [i for i in items if i[Keys.LABEL] == label], seed=seed)
     ]
     n_columns = max((len(shown) for _, shown in rows), default=1)
-    figure = _figure(1.3 * n_columns, 1 + 1.35 * len(rows))
+    figure = new_figure(1.3 * n_columns, 1 + 1.35 * len(rows))
     places = figure.subplots(max(len(rows), 1), n_columns, squeeze=False)
     for place in places.flat:
         place.set_axis_off()
@@ -102,12 +103,3 @@ def _views(panel: Panel, case: Item) -> dict[str, Plane]:
     if not lungs.any():
         return {WHOLE: plane}
     return views(plane, regions(lungs, of, margin_px=panel.settings.margin_px), of)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

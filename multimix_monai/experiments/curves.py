@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from multimix_monai.experiments.compare import Key
 from multimix_monai.experiments.results import IN_DOMAIN, Result, amount
+from multimix_monai.handlers.figures import COLOURS, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 PANELS = {"Dice": (1, 2), "AUC": (2, 1)}
 NAMES = {1: "masks", 2: "labels"}
 MARKERS = "osD^vP*Xh"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def plot_curves(groups: dict[Key, list[Result]], *, output: Path) -> list[Path]:
@@ -34,9 +34,6 @@ def plot_curves(groups: dict[Key, list[Result]], *, output: Path) -> list[Path]:
 
 def plot_metric(groups: dict[Key, list[Result]], *, metric: str, output: Path) -> Path | None:
     """None where no system was tested on it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     along, panel = PANELS[metric]
     points = {
         key: values
@@ -46,8 +43,7 @@ def plot_metric(groups: dict[Key, list[Result]], *, metric: str, output: Path) -
     if not points:
         return None
     panels = sorted({key[panel] for key in points} - {None}, key=amount) or [None]
-    figure = Figure(figsize=(4.2 * len(panels), 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.2 * len(panels), 4)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, fixed in zip(axes, panels, strict=True):
         some = {key: v for key, v in points.items() if key[panel] in (fixed, None)}
@@ -87,5 +83,4 @@ def draw(axis: Axes, points: dict[Key, list[float]], *, along: int) -> None:
             linewidth=1.2,
         )
     axis.set_xticks(range(len(budgets)), [str(budget) for budget in budgets])
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(alpha=0.25, linewidth=0.6)
+    tidy(axis)
