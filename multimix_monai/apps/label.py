@@ -11,7 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-from multimix_monai.apps.pacs import MODALITIES, PASSWORD, USER, login
+from multimix_monai.apps.pacs import (
+    MODALITIES,
+    PASSWORD,
+    USER,
+    Authorities,
+    Insecure,
+    Modality,
+    User,
+    login,
+)
 
 API = "multimix_monai.apps.label_api:app"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -41,21 +50,13 @@ def label_command(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="csv of classes: image,label,patient."),
     ] = None,
-    modality: Annotated[
-        list[str] | None, typer.Option(help="Of the PACS, repeatable; DX and CR if absent.")
-    ] = None,
+    modality: Modality = None,
     pool: Annotated[
         int, typer.Option(min=0, help="Unlabelled images of the PACS that are retrieved to learn.")
     ] = 500,
-    user: Annotated[
-        str | None, typer.Option(envvar=USER, help=f"Password: {PASSWORD}, or asked for.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Authorities, as PEM.")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Take any certificate: for tests only.")
-    ] = False,
+    user: User = None,
+    ca: Authorities = None,
+    insecure: Insecure = False,
     force: Annotated[
         bool, typer.Option("--force", help="Judge what is refused as no frontal chest, flagged.")
     ] = False,

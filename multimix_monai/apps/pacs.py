@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 USER, PASSWORD, TOKEN = (f"MULTIMIX_PACS_{name}" for name in ("USER", "PASSWORD", "TOKEN"))
 MODALITIES = ("DX", "CR")
+# Options of every command that speaks with a PACS.
+Modality = Annotated[
+    list[str] | None, typer.Option(help="Of the PACS' images, repeatable; DX and CR if absent.")
+]
+User = Annotated[str | None, typer.Option(envvar=USER, help=f"Password: {PASSWORD}, or asked for.")]
+Authorities = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Authorities, as PEM.")
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Take any certificate: for tests only.")]
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DATES = ["%Y-%m-%d", "%Y%m%d"]
 _COLUMNS = {  # what is counted: how the summary calls it
@@ -43,9 +52,7 @@ def pacs_command(
     last: Annotated[
         datetime | None, typer.Option("--to", formats=_DATES, help="Last day of the study.")
     ] = None,
-    modality: Annotated[
-        list[str] | None, typer.Option(help="Of the images, repeatable; DX and CR if absent.")
-    ] = None,
+    modality: Modality = None,
     patient: Annotated[str | None, typer.Option(help="Patient ID.")] = None,
     study: Annotated[str | None, typer.Option(help="Study Instance UID.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Studies at most.")] = None,
@@ -68,15 +75,9 @@ def pacs_command(
     captures: Annotated[
         bool, typer.Option("--captures", help="Store pictures of contour and saliency too.")
     ] = False,
-    user: Annotated[
-        str | None, typer.Option(envvar=USER, help=f"Password: {PASSWORD}, or asked for.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Authorities, as PEM.")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Take any certificate: for tests only.")
-    ] = False,
+    user: User = None,
+    ca: Authorities = None,
+    insecure: Insecure = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte.")] = 60,
     patience: Annotated[
         float, typer.Option(min=0, help="Seconds for which a failing request is repeated.")
