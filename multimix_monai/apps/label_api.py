@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,6 +26,7 @@ from monailabel.interfaces.exception import MONAILabelException
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from multimix_monai.apps.label_files import SEG
+from multimix_monai.apps.label_learn import SERVER_PID
 from multimix_monai.dicom.web_faults import ServerError
 
 router = APIRouter()
@@ -76,6 +78,7 @@ def absent_server(request: Request, error: Exception) -> JSONResponse:
 @asynccontextmanager
 async def lifespan(application: FastAPI) -> AsyncIterator[Any]:
     """As of MONAI Label; processes that it started end with it."""
+    os.environ[SERVER_PID] = str(os.getpid())
     async with upstream_lifespan(application) as state:
         yield state
     for method in ("train", "batch_infer", "scoring"):

@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "show_bar": False,
 }
 ORPHAN_LOOK_S = 1.0
+SERVER_PID = "MULTIMIX_LABEL_SERVER_PID"  # in the environment of what a server starts
 
 
 @dataclass(frozen=True)
@@ -228,12 +229,11 @@ def verdict(
     return True, told
 
 
-def end_with_parent() -> None:
-    """From here on this process ends when the one that started it is gone.
+def end_with_parent(parent: int) -> None:
+    """From here on this process ends when the one that started it is gone, even if it is already.
 
     A killed server cannot stop its training, which must not go on unseen beside that of the next.
     """
-    parent = os.getppid()
 
     def look() -> None:
         while os.getppid() == parent:

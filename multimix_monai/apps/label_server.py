@@ -32,7 +32,7 @@ from multimix_monai.apps.label import own_weights
 from multimix_monai.apps.label_answer import answer
 from multimix_monai.apps.label_datalist import CLASS_KEY, digest
 from multimix_monai.apps.label_judge import CurrentJudge
-from multimix_monai.apps.label_learn import Training, end_with_parent
+from multimix_monai.apps.label_learn import SERVER_PID, Training, end_with_parent
 from multimix_monai.apps.label_scores import Scores, choose
 from multimix_monai.apps.label_store import FINAL, FolderDatastore
 from multimix_monai.apps.pacs import MODALITIES, USER, login
@@ -159,7 +159,7 @@ class MultiMixApp(MONAILabelApp):
     def end_with_server(self) -> None:
         """In a process that the server started: end when it is gone."""
         if not self._server_mode:
-            end_with_parent()
+            end_with_parent(int(os.environ.get(SERVER_PID, os.getppid())))
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """As of MONAI Label.

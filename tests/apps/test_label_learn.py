@@ -143,18 +143,25 @@ def test_a_verdict_says_on_which_cases() -> None:
     assert not math.isnan(score["val_score"])
 
 
-def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_a_process_ends_with_the_one_that_started_it(late: bool, tmp_path: Path) -> None:
+    watch = "l.end_with_parent(int(sys.argv[1])); "
+    orphaned = "\nwhile os.getppid() == int(sys.argv[1]): time.sleep(0.01)\n"
+    said = "print(flush=True); "  # to nobody, where the parent is gone: that would be an error
     child = (
-        "import time; from multimix_monai.apps import label_learn as l; l.ORPHAN_LOOK_S = 0.01;"
-        "l.end_with_parent(); print(flush=True); time.sleep(60)"
+        "import os, sys, time; from multimix_monai.apps import label_learn as l; "
+        f"l.ORPHAN_LOOK_S = 0.01; {orphaned if late else ''}{watch}"
+        f"{'' if late else said}time.sleep(600)"
     )
     parent = (
-        f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}], "
-        "stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid, flush=True)"
+        "import os, subprocess, sys; "
+        f"command = [sys.executable, '-c', {child!r}, str(os.getpid())]; "
+        "p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL); "
+        f"{'' if late else 'p.stdout.readline(); '}print(p.pid, flush=True)"
     )
     done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True)
     pid = int(done.stdout)
-    for _ in range(500):
+    for _ in range(3000):
         try:
             os.kill(pid, 0)
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
