@@ -43,8 +43,8 @@ BATCH = 16
 BASELINE = "random-supervised"
 # What differs from train.json: so small that a training takes minutes on one core.
 SETTINGS: dict[str, Any] = {
-    "image_size": 64,
-    "max_epochs": 4,
+    "image_size": 128,
+    "max_epochs": 6,
     "steps_per_epoch": 50,
     "val_interval": 1_000_000,  # never
     "batch_sizes#mask_labelled": 8,
