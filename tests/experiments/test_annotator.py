@@ -113,13 +113,13 @@ def test_a_budget_beyond_the_known_masks_is_refused(simulation: Simulation) -> N
 
 
 def test_systems_differ_in_the_unlabelled_stream_alone_and_masks_rise_in_a_chain() -> None:
-    grid = grid_of([40, 5], seeds=2, settings={"image_size": 128})
+    grid = grid_of([40, 5], seeds=2, settings={"image_size": 96})
     runs = {run.system.name: run for run in grid.runs()}
     settings = {name: settings_of(grid, run) for name, run in runs.items()}
     unlabelled = {n: s.pop("batch_sizes#mask_unlabelled") for n, s in settings.items()}
     assert unlabelled == SYSTEMS
     assert all(own == settings[BASELINE] for own in settings.values())
-    assert settings[BASELINE]["image_size"] == 128 != SETTINGS["image_size"]
+    assert settings[BASELINE]["image_size"] == 96 != SETTINGS["image_size"]
     assert settings[BASELINE]["batch_sizes#label_unlabelled"] == 0
     found = chains(grid)
     assert [[run.masks for run in chain] for chain in found] == [[5, 40]] * 6
