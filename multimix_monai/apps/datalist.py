@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,15 @@ def datalist_command(
             "Repeatable. Official test parts are always tested on.",
         ),
     ] = None,
+    develop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE=N",
+            help="To choose settings without a look at the test: leave its cases out, and hold "
+            "back N of the other patients instead; or SOURCE=PATTERN, those with an image whose "
+            "name matches. Repeatable.",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Which masks and labels training sees; the parts stay the same.")
     ] = 0,
@@ -81,6 +91,7 @@ def datalist_command(
         cases if digests is None else [case for case in cases if case.image in digests],
         dataset_dir=dataset_dir,
         test=dict(_test_amount(text) for text in test or []),
+        develop=dict(_develop_amount(text) for text in develop or []),
         validation=validation,
         training_budget=Budget(_count(masks, "--masks"), _count(labels, "--labels")),
         validation_budget=Budget(
@@ -165,16 +176,32 @@ def _reader_and_path(text: str, dataset_dir: Path) -> tuple[str, Path]:
 
 
 def _test_amount(text: str) -> tuple[str, int | float]:
-    source, _, amount = text.rpartition("=")
-    try:
-        number = 1.0 if amount == "all" else float(amount) if "." in amount else int(amount)
-    except ValueError:
-        number = -1
-    if not source or number < 0:
+    source, amount = _amount(text)
+    if not source or isinstance(amount, str):
         raise ValueError(
             f"--test is {text!r}; use SOURCE=N patients, SOURCE=0.2 as a share, or SOURCE=all"
         )
-    return source, number
+    return source, amount
+
+
+def _develop_amount(text: str) -> tuple[str, int | float | str]:
+    source, amount = _amount(text)
+    if not source or not amount:
+        raise ValueError(
+            f"--develop is {text!r}; use SOURCE=N patients, SOURCE=0.2 as a share, or "
+            "SOURCE=PATTERN of images' names"
+        )
+    return source, amount
+
+
+def _amount(text: str) -> tuple[str, int | float | str]:
+    """Source, and a number of patients, a share of them, or else the text."""
+    source, _, amount = text.partition("=")
+    if amount == "all":
+        return source, 1.0
+    if re.fullmatch(r"\d+", amount):
+        return source, int(amount)
+    return source, float(amount) if re.fullmatch(r"\d*\.\d+", amount) else amount
 
 
 def _count(text: str, option: str) -> int | None:

@@ -27,7 +27,7 @@ from .integrity import (
 )
 from .json_file import write_json
 from .keys import Keys
-from .splits import choose_labelled, choose_masked, hold_out, join_twins
+from .splits import choose_labelled, choose_masked, hold_out, hold_out_named, join_twins
 
 PARTS = ("training", "validation", "test")
 
@@ -47,6 +47,7 @@ def build_datalist(
     *,
     dataset_dir: str | Path,
     test: Mapping[str, int | float] | None = None,
+    develop: Mapping[str, int | float | str] | None = None,
     validation: float = 0.1,
     training_budget: Budget = Budget(),
     validation_budget: Budget = Budget(),
@@ -60,6 +61,9 @@ def build_datalist(
         cases: of all sources.
         dataset_dir: folder that holds every file.
         test: patients of a source (int, or float as share) to test on, beside official test parts.
+        develop: to choose settings without a look at the test: its cases are left out, and these
+            of the remaining patients take their place; as `test`, or str, the regular expression
+            of the names of some of their images.
         validation: share of the remaining patients to validate on.
         training_budget: what training may see of masks and labels.
         validation_budget: what validation may see; chosen by split_seed.
@@ -70,11 +74,11 @@ def build_datalist(
 
     Raises:
         ValueError: if a patient or an image is in two parts, a budget exceeds what there is, a
-            source of `test` is unknown, two cases have the same name, or a file is outside
-            dataset_dir.
+            source of `test` or `develop` is unknown, two cases have the same name, or a file is
+            outside dataset_dir.
     """
     known = join_twins(cases, digests) if digests else cases
-    parts = _parts(known, test=test or {}, validation=validation, split_seed=split_seed)
+    parts = _parts(known, test or {}, develop or {}, validation=validation, seed=split_seed)
     if digests:
         refuse_twins(parts, digests)
     root = Path(os.path.abspath(dataset_dir))
@@ -145,24 +149,41 @@ def load_part(path: str | Path, part: str, *, dataset_dir: str | Path) -> list[I
 
 
 def _parts(
-    cases: Sequence[Case], *, test: Mapping[str, int | float], validation: float, split_seed: int
+    cases: Sequence[Case],
+    test: Mapping[str, int | float],
+    develop: Mapping[str, int | float | str],
+    *,
+    validation: float,
+    seed: int,
 ) -> dict[str, list[Case]]:
     sources = sorted({case.source for case in cases})
-    tested = [case for case in cases if case.part == "test"]
+    for name in sorted({*test, *develop} - set(sources)):
+        raise ValueError(f"no source {name!r} to test on; there are {', '.join(sources)}")
+    official = [case for case in cases if case.part == "test"]
     pool = [case for case in cases if case.part != "test"]
-    for source, amount in test.items():
-        if source not in sources:
-            raise ValueError(f"no source {source!r} to test on; there are {', '.join(sources)}")
-        own = [case for case in pool if case.source == source]
-        try:
-            _, held = hold_out(own, amount, seed=split_seed)
-        except ValueError as error:
-            raise ValueError(f"test {source}: {error}") from error
-        names = {case.case for case in held}
-        pool = [case for case in pool if case.source != source or case.case not in names]
-        tested += held
-    training, validated = hold_out(pool, float(validation), seed=split_seed)
+    pool, held = _hold_out(pool, test, seed=seed, name="test")
+    tested = official + held
+    if develop:
+        pool, tested = _hold_out(pool, develop, seed=seed, name="develop")
+    training, validated = hold_out(pool, float(validation), seed=seed)
     return {"training": training, "validation": validated, "test": tested}
+
+
+def _hold_out(
+    cases: Sequence[Case], amounts: Mapping[str, int | float | str], *, seed: int, name: str
+) -> tuple[list[Case], list[Case]]:
+    """What is left of all sources, and what is set aside of those that are named."""
+    held: list[Case] = []
+    for source, amount in amounts.items():
+        own = [case for case in cases if case.source == source]
+        try:
+            by_name = isinstance(amount, str)
+            _, some = hold_out_named(own, amount) if by_name else hold_out(own, amount, seed=seed)
+        except ValueError as error:
+            raise ValueError(f"{name} {source}: {error}") from error
+        held += some
+    taken = {(case.source, case.case) for case in held}
+    return [case for case in cases if (case.source, case.case) not in taken], held
 
 
 def _items(

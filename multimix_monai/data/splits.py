@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -73,6 +74,28 @@ def hold_out(
     return (
         [case for case in cases if _name(*patient_of(case)) not in held],
         [case for case in cases if _name(*patient_of(case)) in held],
+    )
+
+
+def hold_out_named(cases: Sequence[Case], pattern: str) -> tuple[list[Case], list[Case]]:
+    """Set patients aside who have an image whose name a regular expression finds.
+
+    Returns: as of `hold_out`.
+
+    Raises:
+        ValueError: the pattern is no regular expression, or finds no name.
+    """
+    try:
+        wanted = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    held = {patient_of(case) for case in cases if wanted.search(case.case)}
+    if not held:
+        some = f"; one is {cases[0].case}" if cases else ""
+        raise ValueError(f"no image has a name like {pattern!r}{some}")
+    return (
+        [case for case in cases if patient_of(case) not in held],
+        [case for case in cases if patient_of(case) in held],
     )
 
 

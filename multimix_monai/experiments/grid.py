@@ -3,6 +3,7 @@
 A grid is a JSON file; `grids/` holds ours. Its keys:
 
     sources, test, validation   what `multimix datalist` takes
+    develop                     the same, for settings that are chosen without a look at the test
     external                    sources that are only tested on, NAME=PATH
     settings                    keys of train.json that all systems change
     systems                     name -> {recipe, settings, tasks}; settings are keys of train.json,
@@ -66,6 +67,7 @@ class Grid:
     labels: Sequence[int | str]
     seeds: Sequence[int]
     test: Sequence[str] = ()
+    develop: Sequence[str] = ()
     validation: float = 0.1
     external: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)

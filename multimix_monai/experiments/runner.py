@@ -160,6 +160,7 @@ def prepare_datalists(grid: Grid, runs: Sequence[Run], *, place: Place) -> None:
         options = ["--masks", budget(run.masks), "--labels", budget(run.labels)]
         options += ["--validation", str(grid.validation), "--seed", str(run.seed)]
         options += [part for held_back in grid.test for part in ("--test", held_back)]
+        options += [part for held_back in grid.develop for part in ("--develop", held_back)]
         write_datalist([*grid.sources, *options], datalist_of(run, place), place=place)
     for source in grid.external:
         options = [source, "--test", f"{name_of(source)}=all"]

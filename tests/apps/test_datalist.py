@@ -91,6 +91,8 @@ def test_check_keeps_patients_with_the_same_picture_together(root: Path) -> None
         (["ward", "--masks", "many"], "--masks is 'many'"),
         (["ward", "--test", "ward"], "--test is 'ward'; use SOURCE=N"),
         (["ward", "--test", "ward=-1"], "--test is 'ward=-1'"),
+        (["ward", "--develop", "ward="], "--develop is 'ward='; use SOURCE=N"),
+        (["ward", "--develop", "ward=nobody"], "no image has a name like 'nobody'"),
         (["ward", "--validation", "2"], "share is 2.0"),
     ],
 )

@@ -98,6 +98,20 @@ def test_a_share_of_one_tests_on_a_whole_source(built: Callable[..., dict[str, A
     assert "m" not in datalist["counts"]["training"]
 
 
+def test_development_tests_on_others_than_the_test_part_and_never_trains_on_either(
+    built: Callable[..., dict[str, Any]],
+) -> None:
+    real = {(item["source"], item["case"]) for item in built()["test"]}
+    datalist = built(develop={"m": 12, "k": "^k[12]"}, training_budget=Budget(5, 8))
+    names = {part: {(i["source"], i["case"]) for i in datalist[part]} for part in PARTS}
+    assert len([name for source, name in names["test"] if source == "m"]) == 12
+    numbers = {name for source, name in names["test"] if source == "k"}
+    assert numbers == {f"k{n}" for n in range(10, 30)}  # k1 and k2 are officially test
+    assert not real & (names["training"] | names["validation"] | names["test"])
+    assert not names["test"] & (names["training"] | names["validation"])
+    assert sum("label" in item for item in datalist["training"]) == 8
+
+
 def test_patient_in_train_and_test_is_refused_with_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.png").touch()
@@ -128,6 +142,9 @@ def test_same_picture_of_two_sources_in_two_parts_is_refused(
         ({"training_budget": Budget(masks=99)}, "training: 99 masks asked for, but there are 36"),
         ({"test": {"x": 3}}, "no source 'x' to test on; there are k, m"),
         ({"test": {"m": 41}}, "test m: 41 patients asked for, but there are 40"),
+        ({"develop": {"m": "^x"}}, "develop m: no image has a name like '\\^x'; one is i0"),
+        ({"develop": {"m": "("}}, "develop m: '\\(' is no regular expression"),
+        ({"develop": {"y": 1}}, "no source 'y' to test on; there are k, m"),
         ({"dataset_dir": Path("elsewhere")}, "not below dataset_dir"),
     ],
 )
