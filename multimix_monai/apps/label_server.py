@@ -33,6 +33,7 @@ from multimix_monai.apps.label_answer import answer
 from multimix_monai.apps.label_datalist import CLASS_KEY, digest
 from multimix_monai.apps.label_judge import CurrentJudge
 from multimix_monai.apps.label_learn import SERVER_PID, Training, end_with_parent
+from multimix_monai.apps.label_request import plain_settings
 from multimix_monai.apps.label_scores import Scores, choose
 from multimix_monai.apps.label_store import FINAL, FolderDatastore
 from multimix_monai.apps.pacs import MODALITIES, USER, login
@@ -145,6 +146,13 @@ class MultiMixApp(MONAILabelApp):
     def init_batch_infer(self) -> BatchInferTask:
         """MONAI Label's own, on machines without a GPU too."""
         return BatchInfer()
+
+    def bundle_path(self, model: str | None) -> str:
+        """What MONAI Label lets a process import from: what is there anyway.
+
+        Without one it would take over the folder that a request names.
+        """
+        return str(self.app_dir)
 
     def async_scoring(self, method: str | None, params: Any = None) -> Any:
         """Not beside another one, and not where nothing is to be scored."""
@@ -270,8 +278,10 @@ class Train(TrainTask):
             MONAILabelException: nothing to learn from, or a wrong setting: one line of the log.
         """
         self.app.end_with_server()
-        chosen = {n: v for n, v in request.items() if n in (*self.training.settings, *FURTHER)}
+        known = self.training.settings
+        chosen = {n: v for n, v in request.items() if n in (*known, *FURTHER)}
         try:
+            chosen = plain_settings(chosen, known=known)
             images, left_out = datastore.known(self.app.classes)
             return vars(self.training.run(images, left_out=left_out, settings=chosen))
         except (ValueError, OSError, FloatingPointError) as error:
