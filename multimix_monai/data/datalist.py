@@ -177,8 +177,10 @@ def _hold_out(
     for source, amount in amounts.items():
         own = [case for case in cases if case.source == source]
         try:
-            by_name = isinstance(amount, str)
-            _, some = hold_out_named(own, amount) if by_name else hold_out(own, amount, seed=seed)
+            if isinstance(amount, str):
+                _, some = hold_out_named(own, amount)
+            else:
+                _, some = hold_out(own, amount, seed=seed)
         except ValueError as error:
             raise ValueError(f"{name} {source}: {error}") from error
         held += some
