@@ -40,7 +40,7 @@ def split_streams(cases: Sequence[dict], *, unlabelled_pool: str) -> dict[str, l
     Args:
         cases: items of the datalist's training part.
         unlabelled_pool: a stream without annotation takes cases of "all" sources, or only of the
-            "same_source" as the annotated ones; where that leaves nothing, of all.
+            "same_source" as the annotated ones and of sources without any annotation.
 
     Raises:
         ValueError: unlabelled_pool is unknown, or no case has a mask or a label.
@@ -52,6 +52,7 @@ def split_streams(cases: Sequence[dict], *, unlabelled_pool: str) -> dict[str, l
             f"none of {len(cases)} training cases has a mask or a label: nothing to learn from; "
             "annotate a few, then write the datalist again"
         )
+    annotated = {c.get(Keys.SOURCE) for c in cases if Keys.MASK in c or Keys.LABEL in c}
     pools: dict[str, list[dict]] = {}
     for key, labelled, unlabelled in (
         (Keys.MASK, MASK_LABELLED, MASK_UNLABELLED),
@@ -59,9 +60,9 @@ def split_streams(cases: Sequence[dict], *, unlabelled_pool: str) -> dict[str, l
     ):
         pools[labelled] = [c for c in cases if key in c]
         rest = [c for c in cases if key not in c]
-        sources = {c.get(Keys.SOURCE) for c in pools[labelled]}
-        near = [c for c in rest if c.get(Keys.SOURCE) in sources]
-        pools[unlabelled] = near if near and unlabelled_pool == "same_source" else rest
+        other = annotated - {c.get(Keys.SOURCE) for c in pools[labelled]}
+        near = [c for c in rest if c.get(Keys.SOURCE) not in other]
+        pools[unlabelled] = near if unlabelled_pool == "same_source" else rest
     return pools
 
 

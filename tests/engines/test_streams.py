@@ -284,10 +284,18 @@ def test_an_unlabelled_stream_prefers_the_source_of_the_labelled_one() -> None:
     assert images("all")["label_unlabelled"] == ["1", "2", "4"]
 
 
-def test_where_the_own_source_has_none_other_sources_serve() -> None:
-    data = [{"image": "1", "source": "a", "mask": ["m"]}, {"image": "2", "source": "b"}]
+def test_bare_sources_serve_and_sources_annotated_for_the_other_task_do_not() -> None:
+    data = [
+        {"image": "1", "source": "a", "mask": ["m"]},
+        {"image": "2", "source": "b", "label": 0},
+        {"image": "3", "source": "b"},
+        {"image": "4", "source": "bare"},
+    ]
     pools = split_streams(data, unlabelled_pool="same_source")
-    assert [c["image"] for c in pools["mask_unlabelled"]] == ["2"]
+    assert [c["image"] for c in pools["mask_unlabelled"]] == ["4"]
+    assert [c["image"] for c in pools["label_unlabelled"]] == ["3", "4"]
+    del data[3], data[2]
+    assert not split_streams(data, unlabelled_pool="same_source")["mask_unlabelled"]
 
 
 def test_an_unknown_pool_is_refused() -> None:
