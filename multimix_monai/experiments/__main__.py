@@ -11,13 +11,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from multimix_monai.data.overrides import parse_overrides
 from multimix_monai.experiments.grid import Grid, Run, load_grid, shipped_grids
-from multimix_monai.experiments.runner import Place, RunFailed, run_grid
+from multimix_monai.experiments.record import RunFailed
+from multimix_monai.experiments.runner import Place, run_grid
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Chosen = list[str] | None
@@ -41,9 +42,9 @@ def run(
 ) -> None:
     """Train and test systems x budgets x seeds; what is done is not done again."""
     chosen = load_grid(grid)
-    if overrides:
-        chosen = replace(chosen, settings={**chosen.settings, **parse_overrides(overrides)})
     runs = choose(chosen, systems=systems, masks=masks, labels=labels, seeds=seeds)
+    if overrides:
+        chosen = with_settings(chosen, parse_overrides(overrides), runs=runs)
     place = Place(output, dataset_dir, threads=threads_of(jobs))
     failed = watch(chosen, runs, place=place, jobs=jobs)
     if failed:
@@ -99,6 +100,21 @@ def choose(
         seeds=seeds or grid.seeds,
     )
     return [run for run in part.runs() if not systems or run.system.name in systems]
+
+
+def with_settings(grid: Grid, settings: dict[str, Any], *, runs: Sequence[Run]) -> Grid:
+    """The grid with keys of train.json changed for all systems.
+
+    Raises:
+        ValueError: a system of the runs sets one of them itself, and would go on to do so.
+    """
+    for run in runs:
+        for key in sorted(set(settings) & set(run.system.settings)):
+            raise ValueError(
+                f"--set {key}: system {run.system.name!r} sets it itself; choose others by "
+                "--system, or change a copy of the grid"
+            )
+    return replace(grid, settings={**grid.settings, **settings})
 
 
 def numbered(text: str) -> int | str:

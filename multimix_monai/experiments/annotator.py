@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
+from multimix_monai.apps.bundle_files import config_files
 from multimix_monai.data.datalist import write_datalist
 from multimix_monai.data.integrity import content_hash
 from multimix_monai.data.json_file import write_json
@@ -34,6 +35,7 @@ from multimix_monai.data.keys import Keys
 from multimix_monai.data.overrides import parse_overrides
 from multimix_monai.engines import Informativeness, appearance, informativeness, next_cases
 from multimix_monai.experiments.grid import Grid, Run
+from multimix_monai.experiments.record import refuse_other
 from multimix_monai.experiments.results import by_key, load_results
 from multimix_monai.experiments.runner import Place, datalist_of, do, settings_of
 from multimix_monai.handlers import load_weights
@@ -69,7 +71,6 @@ class Simulation:
     Attributes:
         datalist: the parsed JSON; paths are relative to dataset_dir.
         grid: systems, budgets of masks and seeds.
-        bundle: folder that holds configs/train.json.
 
     Raises:
         ValueError: fewer cases have a mask than the largest budget.
@@ -79,7 +80,6 @@ class Simulation:
     grid: Grid
     dataset_dir: Path
     output: Path
-    bundle: Path
 
     def __post_init__(self) -> None:
         most = max(int(n) for n in self.grid.masks)
@@ -101,12 +101,15 @@ class Simulation:
             place = Own(self.output / run.system.name, self.dataset_dir)
             folder, datalist = place.folder(run), datalist_of(run, place)
             record = datalist.with_suffix(".annotated")
+            before = [n for n in self.grid.masks if int(n) <= int(run.masks or 0)]
+            begun = {"data_hash": self.datalist["content_hash"], "masks": before}
+            refuse_other(begun, record)
             if not record.is_file():
                 count = int(run.masks or 0) - len(annotated)
                 annotated += self.choose(run, annotated=annotated, count=count, weights=weights)
                 write_datalist(self.answered(annotated), datalist)
-                write_json(annotated, record)
-            annotated = json.loads(record.read_text(encoding="utf-8"))
+                write_json({"asked": begun, "annotated": annotated}, record)
+            annotated = json.loads(record.read_text(encoding="utf-8"))["annotated"]
             do(self.grid, run, place=place)
             weights = folder / "models" / "model.pt"
             weights.with_name("last.pt").unlink(missing_ok=True)  # only to go on from
@@ -130,12 +133,14 @@ class Simulation:
     def known(self, run: Run, weights: Path | None) -> dict[str, Informativeness]:
         """What is known of each case of the pool, by the network or, without one, by its look."""
         parser = ConfigParser()
-        parser.read_config(str(self.bundle / "configs" / "train.json"))
+        parser.read_config(config_files("train.json"))
         parser.update(settings_of(self.grid, run))
         threshold_prob, chain, network = (
             parser.get_parsed_content(key)
             for key in ("lung_threshold_prob", "validate#preprocessing", "network_def")
         )
+        if weights is not None:
+            load_weights(network, weights)
         found: list[Informativeness] = []
         items = self.pool()
         for start in range(0, len(items), BATCH):
@@ -146,7 +151,6 @@ class Simulation:
             if weights is None:
                 found += appearance(images)
             else:
-                load_weights(network, weights)
                 found += informativeness(network, images, threshold_prob=threshold_prob)
         return dict(zip(map(name_of, items), found, strict=True))
 
@@ -241,7 +245,6 @@ def main(arguments: Sequence[str]) -> str:
     parser.add_argument("datalist", type=Path)
     parser.add_argument("--dataset-dir", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--bundle", type=Path, default=Path("bundle"))
     parser.add_argument("--system", action="append", choices=list(SYSTEMS), help="only this")
     parser.add_argument("--masks", nargs="+", type=int, default=[5, 10, 20, 40])
     parser.add_argument("--seeds", type=int, default=3, help="how many")
@@ -253,7 +256,6 @@ def main(arguments: Sequence[str]) -> str:
         grid=grid_of(given.masks, seeds=given.seeds, settings=parse_overrides(given.set)),
         dataset_dir=given.dataset_dir,
         output=given.output,
-        bundle=given.bundle,
     )
     torch.set_num_threads(1)
     wanted = [c for c in chains(simulation.grid) if c[0].system.name in (given.system or SYSTEMS)]

@@ -45,13 +45,19 @@ def plot_metric(groups: dict[Key, list[Result]], *, metric: str, output: Path) -
     panels = sorted({key[panel] for key in points} - {None}, key=amount) or [None]
     figure = new_figure(4.2 * len(panels), 4)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    systems = list(dict.fromkeys(key[0] for key in points))
     for axis, fixed in zip(axes, panels, strict=True):
         some = {key: v for key, v in points.items() if key[panel] in (fixed, None)}
-        draw(axis, some, along=along)
+        draw(axis, some, systems=systems, along=along)
         axis.set_title(f"{NAMES[panel]}: {fixed}" if fixed is not None else "")
         axis.set_xlabel(NAMES[along])
     axes[0].set_ylabel(f"{metric}, mean and spread over seeds")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    named = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(named.values(), named.keys(), loc="outside right upper", frameon=False)
     path = output / f"{metric.lower()}.png"
     figure.savefig(path, dpi=120)
     return path
@@ -63,15 +69,19 @@ def values_of(seeds: Sequence[Result], metric: str) -> list[float]:
     return [value for value in found if value is not None and value == value]
 
 
-def draw(axis: Axes, points: dict[Key, list[float]], *, along: int) -> None:
-    """One line a system; budgets stand side by side, whatever lies between them."""
+def draw(axis: Axes, points: dict[Key, list[float]], *, systems: Sequence[str], along: int) -> None:
+    """One line a system that has a point, in the colour of its place among all systems.
+
+    Budgets stand side by side, whatever lies between them.
+    """
     budgets = sorted({key[along] for key in points}, key=amount)
-    systems = list(dict.fromkeys(key[0] for key in points))
     for n, system in enumerate(systems):
         own = sorted(
             ((key[along], values) for key, values in points.items() if key[0] == system),
             key=lambda point: amount(point[0]),
         )
+        if not own:
+            continue
         axis.errorbar(
             [budgets.index(budget) + 0.03 * (n - len(systems) / 2) for budget, _ in own],
             [statistics.mean(values) for _, values in own],

@@ -77,6 +77,10 @@ class Grid:
         if self.baseline is not None and self.baseline not in self.systems:
             raise ValueError(f"baseline is {self.baseline!r}, none of {list(self.systems)}")
         for name, system in self.systems.items():
+            if Path(name).name != name:
+                raise ValueError(
+                    f"system {name!r} cannot name a folder: leave slashes and dots out"
+                )
             refuse_unknown(system, ("recipe", "settings", "tasks"), place=f"system {name!r}")
             if not system.get("tasks", TASKS) or set(system.get("tasks", TASKS)) - set(TASKS):
                 raise ValueError(f"system {name!r}: tasks is {system['tasks']}: use {TASKS}")

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from multimix_monai.apps.train import RECIPES
 from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.json_file import write_json
 from multimix_monai.experiments.results import Result
@@ -23,6 +25,7 @@ from multimix_monai.experiments.runner import DONE, MULTIMIX, execute
 FRONTAL = (MULTIMIX[0], "-m", "multimix_monai.experiments.frontal_check")
 WEIGHTS, CALIBRATION, FRONTAL_CHECK = "model.pt", "calibration.json", "frontal_check.json"
 PROVENANCE = "provenance.json"
+NOT_AT_INFERENCE = {"percentiles", "bridge", "network_def"}  # and yet the network hangs on them
 
 
 def publish(run: Path, *, dataset_dir: Path, bundle: Path, radiographs: int = 800) -> list[Path]:
@@ -46,7 +49,7 @@ def publish(run: Path, *, dataset_dir: Path, bundle: Path, radiographs: int = 80
     configs = bundle / "configs"
     if not (configs / "inference.json").is_file():
         raise FileNotFoundError(f"{bundle} is no bundle: name the folder that holds configs/")
-    refuse_other_size(result, configs)
+    refuse_other_use(result, configs)
     models = bundle / "models"
     made = models / ".publishing"
     shutil.rmtree(made, ignore_errors=True)
@@ -72,11 +75,17 @@ def finished(run: Path) -> Result:
     return Result(run, json.loads((run / DONE).read_text(encoding="utf-8")))
 
 
-def refuse_other_size(result: Result, configs: Path) -> None:
-    """Weights that are used at another size than they learned at lose, and nobody sees why."""
-
+def refuse_other_use(result: Result, configs: Path) -> None:
+    """Weights that are used in another way than they learned lose, and nobody sees why."""
+    settings, recipe = result.record["settings"], RECIPES[result.record["recipe"]]
+    for key in sorted({key.split("#")[0] for key in settings} & NOT_AT_INFERENCE):
+        raise ValueError(
+            f"{result.folder} was trained with {key} {settings.get(key)}, which "
+            f"{configs / 'inference.json'} does not know: train with that of train.json"
+        )
     used = configs / "inference.json"
-    trained = result.record["settings"].get("image_size", size_of(configs / "train.json"))
+    known = [size_of(configs / name) for name in ("train.json", *recipe)]
+    trained = settings.get("image_size", [size for size in known if size][-1])
     if trained != size_of(used):
         raise ValueError(
             f"{result.folder} was trained at {trained} pixels and {used} predicts at "
@@ -85,8 +94,8 @@ def refuse_other_size(result: Result, configs: Path) -> None:
 
 
 def size_of(config: Path) -> Any:
-    """The side in pixels that a config gives the network."""
-    return json.loads(config.read_text(encoding="utf-8"))["image_size"]
+    """The side in pixels that a config gives the network; None where it does not say."""
+    return json.loads(config.read_text(encoding="utf-8")).get("image_size")
 
 
 def fits(
@@ -113,7 +122,7 @@ def provenance(result: Result, weights: Path) -> dict[str, Any]:
     return {
         "weights_sha256": weights_digest(weights),
         **{key: record[key] for key in ("commit", "version", "data_hash", "seed")},
-        **{key: record[key] for key in ("system", "masks", "labels", "settings")},
+        **{key: record[key] for key in ("system", "recipe", "masks", "labels", "settings")},
         "commands": [without_folders(command, result) for command in record["commands"]],
         "figures": {domain: result.figures(domain) for domain in result.reports},
     }
@@ -121,7 +130,8 @@ def provenance(result: Result, weights: Path) -> dict[str, Any]:
 
 def without_folders(command: str, result: Result) -> str:
     """A command whose paths start from the grid's output, not from somebody's home."""
-    words = command.split(" ")
+    words = shlex.split(command)
     if "--dataset-dir" in words:
         words[words.index("--dataset-dir") + 1] = "DATA"
-    return " ".join(words).replace(f"{result.folder.parents[2]}/", "OUTPUT/")
+    output = result.record["output"]
+    return shlex.join(word.replace(f"{output}/", "OUTPUT/") for word in words)

@@ -1,26 +1,30 @@
 """Experiments, second: each run of a grid is trained and tested by the commands a user would type.
 
-A run's folder holds `settings.json` (what differs from train.json), `models/`, `evaluation/`,
-`external-NAME/`, `log.txt`, and at its end `run.json`, with the commands and where it came from. A
-run that has one is never repeated; one that was interrupted goes on from its last checkpoint.
+A run's folder holds `begun.json` (what was asked for), `settings.json` (what differs from
+train.json), `models/`, `evaluation/`, `external-NAME/`, `log.txt`, and at its end `run.json`, with
+the commands and where it came from. A run that has one is never repeated; one that was interrupted
+goes on from its last checkpoint; neither goes on as something else.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from multimix_monai import __version__
+from multimix_monai.apps.bundle_files import config_files
+from multimix_monai.apps.train import RECIPES
 from multimix_monai.data.json_file import write_json
 from multimix_monai.experiments.grid import TASKS, Grid, Run
+from multimix_monai.experiments.record import BEGUN, RunFailed, attempt, digests, refuse_other
 
 MULTIMIX = (sys.executable, "-m", "multimix_monai.apps.cli")
 DONE = "run.json"
@@ -44,29 +48,28 @@ class Place:
         return self.output / run.name
 
 
-class RunFailed(RuntimeError):
-    """A command of a run failed; the message names the run, the command and the log."""
-
-
 def run_grid(
     grid: Grid, runs: Sequence[Run], *, place: Place, jobs: int = 1
 ) -> Iterator[tuple[Run, str]]:
     """Do what is not done yet, so many at once. Yields each run with "" or why it failed.
 
     Raises:
-        ValueError: a finished or begun run had other settings.
+        ValueError: a finished or begun run, or a datalist, was asked for with something else.
     """
     for run in runs:
-        refuse_other_settings(run, settings_of(grid, run), folder=place.folder(run))
+        refuse_other(asked(grid, run), place.folder(run) / BEGUN)
     prepare_datalists(grid, runs, place=place)
     with ThreadPoolExecutor(jobs) as pool:
         coming = {pool.submit(do, grid, run, place=place): run for run in runs}
-        for future in as_completed(coming):
-            error = future.exception()
-            if error is not None and not isinstance(error, RunFailed):
-                pool.shutdown(cancel_futures=True)
-                raise error
-            yield coming[future], str(error or "")
+        try:
+            for future in as_completed(coming):
+                error = future.exception()
+                if error is not None and not isinstance(error, RunFailed):
+                    raise error
+                yield coming[future], str(error or "")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what runs is ended by the same signal
+            raise
 
 
 def do(grid: Grid, run: Run, *, place: Place) -> None:
@@ -75,31 +78,53 @@ def do(grid: Grid, run: Run, *, place: Place) -> None:
     Raises:
         RunFailed: a command failed.
     """
-    folder = place.folder(run)
+    folder, wanted, commands = place.folder(run), asked(grid, run), []
+    refuse_other(wanted, folder / BEGUN)
     if (folder / DONE).is_file():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = settings_of(grid, run)
-    write_json(settings, folder / "settings.json")
-    start, commands = monotonic(), []
-    for command in commands_of(grid, run, place=place):
-        commands.append(" ".join(command[1:]))
-        execute(command, log=folder / "log.txt", threads=place.threads, name=run.name)
-    record = {
+    with attempt(wanted, folder=folder) as state:
+        write_json(wanted["settings"], folder / "settings.json")
+        for command in commands_of(grid, run, place=place):
+            commands.append(shlex.join(["python", *command[1:]]))
+            log, keep = folder / "log.txt", (state["lock"],)
+            execute(command, log=log, threads=place.threads, name=run.name, keep=keep)
+    write_json(record_of(grid, run, place, commands, state["attempts"]), folder / DONE)
+
+
+def record_of(
+    grid: Grid,
+    run: Run,
+    place: Place,
+    commands: Sequence[str],
+    attempts: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What run.json says of a finished run."""
+    return {
         "system": run.system.name,
-        "tasks": list(run.system.tasks),
         "masks": run.masks,
         "labels": run.labels,
         "seed": run.seed,
         "baseline": grid.baseline,
-        "settings": settings,
-        "commands": commands,
-        "seconds": round(monotonic() - start, 1),
+        "development": bool(grid.develop),
+        **asked(grid, run),
+        "output": str(place.output),
+        "commands": list(commands),
+        "seconds": round(sum(one["seconds"] for one in attempts), 1),
         "version": __version__,
-        "commit": commit(),
+        "commit": " ".join(dict.fromkeys(str(one["commit"]) for one in attempts)),
         "data_hash": json.loads(datalist_of(run, place).read_text("utf-8"))["content_hash"],
     }
-    write_json(record, folder / DONE)
+
+
+def asked(grid: Grid, run: Run) -> dict[str, Any]:
+    """What a run is, beside its name: all that its result hangs on but data and code."""
+    return {
+        "recipe": run.system.recipe,
+        "tasks": list(run.system.tasks),
+        "settings": settings_of(grid, run),
+        "external": list(grid.external),
+        "configs": digests(config_files("train.json", *RECIPES.get(run.system.recipe, []))),
+    }
 
 
 def settings_of(grid: Grid, run: Run) -> dict[str, Any]:
@@ -168,11 +193,18 @@ def prepare_datalists(grid: Grid, runs: Sequence[Run], *, place: Place) -> None:
 
 
 def write_datalist(options: Sequence[str], path: Path, *, place: Place) -> None:
-    """By `multimix datalist`, unless it is there."""
+    """By `multimix datalist`, unless it is there.
+
+    Raises:
+        ValueError: it is there, but of other options.
+    """
+    whole = [*options, "--dataset-dir", str(place.dataset_dir), "--output", str(path)]
+    begun, wanted = path.with_suffix(f".{BEGUN}"), {"options": whole}
+    refuse_other(wanted, begun)
     if not path.is_file():
-        whole = [*options, "--dataset-dir", str(place.dataset_dir), "--output", str(path)]
         log = path.with_suffix(".log")
         execute([*MULTIMIX, "datalist", *whole], log=log, threads=1, name=path.stem)
+        write_json({"asked": wanted}, begun)
 
 
 def threshold_of(folder: Path) -> str:
@@ -181,39 +213,25 @@ def threshold_of(folder: Path) -> str:
     return str(report["threshold_prob"])
 
 
-def execute(command: Sequence[str], *, log: Path, threads: int, name: str) -> None:
+def execute(
+    command: Sequence[str], *, log: Path, threads: int, name: str, keep: Sequence[int] = ()
+) -> None:
     """Run a command; what it prints is added to the log.
+
+    Args:
+        keep: descriptors that the command inherits.
 
     Raises:
         RunFailed: it ended with an error.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with log.open("ab") as file:
-        file.write(f"\n$ {' '.join(command)}\n".encode())
+        file.write(f"\n$ {shlex.join(command)}\n".encode())
         file.flush()
         start = file.tell()
-        ended = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False)
+        more: dict[str, Any] = {"stdout": file, "stderr": file, "pass_fds": keep}
+        ended = subprocess.run(command, env=environment, check=False, **more)
     if ended.returncode:
         printed = log.read_bytes()[start:].decode(errors="replace").replace("\r", "\n").split("\n")
         last = next((line for line in reversed(printed) if line.strip()), "it said nothing")
         raise RunFailed(f"{name}: {last.strip()} (all of it: {log})")
-
-
-def refuse_other_settings(run: Run, settings: Mapping[str, Any], *, folder: Path) -> None:
-    """A run that was begun may only go on as it was begun."""
-    path = folder / "settings.json"
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != dict(settings):
-        raise ValueError(
-            f"{path} holds other settings than the grid gives {run.name} now: take another "
-            "--output, or delete that folder to run it again"
-        )
-
-
-def commit() -> str | None:
-    """Of the checkout that the package lies in; None where it is installed."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None

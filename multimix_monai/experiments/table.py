@@ -31,7 +31,7 @@ def write_tables(output: Path) -> str:
     domains = domains_of(results)
     rows = [row for key, seeds in groups.items() for row in rows_of(key, seeds, domains)]
     write_csv(output / "table.csv", rows)
-    text = markdown(groups, domains)
+    text = markdown(groups, domains, development=any(r.record.get("development") for r in results))
     baseline = results[0].record.get("baseline")
     if baseline is not None:
         compared = compare(groups, baseline=baseline, domains=domains)
@@ -75,8 +75,12 @@ def known(figures: Sequence[dict[str, float]], metric: str) -> list[float]:
     return [f[metric] for f in figures if metric in f and not math.isnan(f[metric])]
 
 
-def markdown(groups: dict[Key, list[Result]], domains: Sequence[str]) -> str:
-    """A table a domain; a row a system and budget."""
+def markdown(groups: dict[Key, list[Result]], domains: Sequence[str], *, development: bool) -> str:
+    """A table a domain; a row a system and budget.
+
+    Args:
+        development: the patients of the first domain are not those of the test.
+    """
     parts = []
     for domain in domains:
         head = ["system", "masks", "labels", "seeds", *SHOWN]
@@ -87,7 +91,9 @@ def markdown(groups: dict[Key, list[Result]], domains: Sequence[str]) -> str:
                 cells = [cell(known(figures, metric), metric=metric) for metric in SHOWN]
                 budget = ["" if n is None else str(n) for n in (masks, labels)]
                 lines.append(line([system, *budget, str(len(figures)), *cells]))
-        parts.append(f"## {domain.capitalize()}\n\n" + "\n".join(lines) + "\n")
+        own = development and domain == IN_DOMAIN
+        title = "Development, not the test" if own else domain.capitalize()
+        parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 

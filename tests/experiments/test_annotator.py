@@ -23,7 +23,6 @@ from multimix_monai.experiments.grid import Run
 from multimix_monai.experiments.runner import settings_of
 from multimix_monai.experiments.table import write_tables
 
-BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
 TINY: dict[str, Any] = {
     "image_size": 32,
     "network_def#widths": [2, 4, 4, 8, 8],
@@ -46,7 +45,7 @@ def simulation(tiny_dataset: Path, tmp_path: Path) -> Simulation:
         training_budget=Budget(masks=3),
     )
     grid = grid_of([4, 2], seeds=2, settings=TINY)
-    return Simulation(datalist, grid, tiny_dataset, tmp_path / "runs", BUNDLE)
+    return Simulation(datalist, grid, tiny_dataset, tmp_path / "runs")
 
 
 def run_of(simulation: Simulation, system: str, seed: int = 0) -> Run:
@@ -95,7 +94,6 @@ def test_with_weights_the_network_says_what_it_knows_and_done_cases_are_not_chos
         grid_of([2], seeds=1, settings=wide),
         simulation.dataset_dir,
         simulation.output,
-        BUNDLE,
     )
     run = run_of(own, "active-semi")
     known = own.known(run, fresh_weights)
@@ -109,7 +107,7 @@ def test_with_weights_the_network_says_what_it_knows_and_done_cases_are_not_chos
 def test_a_budget_beyond_the_known_masks_is_refused(simulation: Simulation) -> None:
     grid = grid_of([5, 99], seeds=1, settings={})
     with pytest.raises(ValueError, match="largest budget is 99"):
-        Simulation(simulation.datalist, grid, simulation.dataset_dir, Path("x"), BUNDLE)
+        Simulation(simulation.datalist, grid, simulation.dataset_dir, Path("x"))
 
 
 def test_systems_differ_in_the_unlabelled_stream_alone_and_masks_rise_in_a_chain() -> None:
@@ -170,7 +168,7 @@ def test_the_command_simulates_and_goes_on_and_the_grids_table_takes_its_runs(
     datalist = tmp_path / "datalist.json"
     datalist.write_text(json.dumps(simulation.datalist))
     words: list[Any] = [datalist, "--dataset-dir", simulation.dataset_dir, "--seeds", 1]
-    words += ["--output", simulation.output, "--bundle", BUNDLE, "--system", "active-semi"]
+    words += ["--output", simulation.output, "--system", "active-semi"]
     words += [w for k, v in TINY.items() for w in ("--set", f"{k}={json.dumps(v)}")]
     main([str(word) for word in (*words, "--masks", 2)])
     system = simulation.output / "active-semi"
@@ -181,7 +179,7 @@ def test_the_command_simulates_and_goes_on_and_the_grids_table_takes_its_runs(
     main([str(word) for word in (*words, "--masks", 2, 4)])
     assert weights.stat().st_mtime_ns == before  # what was measured is not trained again
     few, more = (
-        json.loads((system / "datalists" / f"masks-{n}_seed-0.annotated").read_text())
+        json.loads((system / "datalists" / f"masks-{n}_seed-0.annotated").read_text())["annotated"]
         for n in (2, 4)
     )
     assert len(few) == 2 and len(set(more)) == 4 and more[:2] == few

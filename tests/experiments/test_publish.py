@@ -16,7 +16,8 @@ from multimix_monai.apps.synth import synth_command
 from multimix_monai.data.datalist import load_part
 from multimix_monai.experiments.grid import Grid
 from multimix_monai.experiments.publish import datalist_of, finished, publish
-from multimix_monai.experiments.runner import Place, RunFailed, run_grid
+from multimix_monai.experiments.record import RunFailed
+from multimix_monai.experiments.runner import Place, run_grid
 from multimix_monai.metrics import log_odds
 
 pytestmark = pytest.mark.slow
@@ -142,5 +143,15 @@ def test_another_size_and_an_unfinished_run_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="trained at 64 pixels"):
         publish(run, dataset_dir=data, bundle=BUNDLE)
+    record = run / "run.json"
+    before = record.read_text()
+    for change, message in (
+        ({"settings": {}, "recipe": "paper"}, "trained at 256 pixels"),
+        ({"settings": {"percentiles": [0, 100]}}, r"trained with percentiles \[0, 100\]"),
+    ):
+        record.write_text(json.dumps({**json.loads(before), **change}))
+        with pytest.raises(ValueError, match=message):
+            publish(run, dataset_dir=data, bundle=BUNDLE)
+    record.write_text(before)
     with pytest.raises(FileNotFoundError, match=r"holds no run\.json"):
         publish(run.parent, dataset_dir=data, bundle=bundle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from multimix_monai.apps.synth import synth_command
+from multimix_monai.experiments.record import held
 
 pytestmark = pytest.mark.slow
 SETTINGS = {
@@ -79,6 +81,7 @@ def test_each_run_says_where_it_came_from(done: Path) -> None:
         record = json.loads((done / "runs" / name / "run.json").read_text())
         assert record["system"] == name.split("/")[0]
         assert [" train " in c or " evaluate " in c for c in record["commands"]] == [True] * 3
+        assert all(shlex.split(c)[0] == "python" for c in record["commands"])
         assert record["seconds"] > 0 and len(record["data_hash"]) == 64
         assert (done / "runs" / name / "models" / "model.pt").is_file()
 
@@ -129,10 +132,35 @@ def test_what_is_done_is_not_done_again(done: Path) -> None:
     assert before == {name: (done / "runs" / name / "log.txt").read_bytes() for name in RUNS}
 
 
-def test_other_settings_need_another_folder(done: Path) -> None:
-    ended = run_grid(done, GRID, "--set", "image_size=96")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": {**SETTINGS, "image_size": 96}}, "was begun with settings"),
+        ({"systems": {"default": {"recipe": "paper"}}}, "was begun with recipe default"),
+        ({"external": []}, "was begun with external ['folder=other'], and now it is []"),
+        ({"develop": ["folder=3"]}, "was begun with options"),
+        ({"validation": 0.2}, "was begun with options"),
+    ],
+)
+def test_another_grid_needs_another_folder(done: Path, change: dict, message: str) -> None:
+    ended = run_grid(done, {**GRID, **change})
     assert ended.returncode == 1
-    assert "holds other settings" in ended.stderr and "take another --output" in ended.stderr
+    assert message in ended.stderr and "take another --output" in ended.stderr
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(done: Path) -> None:
+    grid = {**GRID, "systems": {"held": {}, **GRID["systems"]}}
+    folder = done / "runs" / "held" / "masks-2_labels-4" / "seed-0"
+    folder.mkdir(parents=True)
+    with held(folder):
+        ended = run_grid(done, grid, "--system", "held")
+    assert ended.returncode == 1 and "another process works on it" in ended.stdout
+    assert not (folder / "models").exists()
+
+
+def test_what_a_system_sets_itself_is_not_set_for_all(done: Path) -> None:
+    ended = run_grid(done, GRID, "--set", "bridge=zero")
+    assert ended.returncode == 1 and "system 'Enc' sets it itself" in ended.stderr
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(done: Path) -> None:
