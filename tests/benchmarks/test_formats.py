@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.benchmarks.ours import prediction
 from tests.benchmarks.report import keep_figures
 from tests.benchmarks.timing import race
 
-SPLIT = "4022a828"  # the datalist of the shipped weights, see bundle/docs/README.md
+PROVENANCE = Path(__file__).parents[2] / "bundle" / "models" / "provenance.json"
 MASKS, LABELS, RANGES = 45, 200, 32  # cases with a mask, with a label, and to calibrate on
 TIMED = 8  # images a batch
 PLAIN = "fp32"
@@ -27,16 +28,15 @@ Cases = list[dict[str, Any]]
 def split(root: Path) -> dict[str, Cases]:
     """The parts that the shipped weights were trained, chosen and tested on."""
     from multimix_monai.apps.datalist import read_sources
-    from multimix_monai.data.datalist import Budget, build_datalist
+    from multimix_monai.data.datalist import build_datalist
 
     datalist = build_datalist(
         read_sources(["montgomery=montgomery", "kermany=chest_xray"], dataset_dir=root),
         dataset_dir=root,
         test={"montgomery": MASKS},
         validation=0.1,
-        training_budget=Budget(masks=10, labels=1000),
     )
-    assert datalist["content_hash"].startswith(SPLIT)
+    assert datalist["content_hash"] == json.loads(PROVENANCE.read_text())["data_hash"]
     return {part: [absolute(c, root) for c in datalist[part]] for part in ("test", "validation")}
 
 
