@@ -32,6 +32,7 @@ from monai.transforms import Compose
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from multimix_monai.apps.bundle_files import own_bundle
 from multimix_monai.arrays.frontal_model import FRONTAL, save_frontal_model
 from multimix_monai.arrays.lung_measures import lung_measures
 from multimix_monai.arrays.lung_view import lung_views, sure_lungs
@@ -278,7 +279,7 @@ def main(arguments: Sequence[str]) -> str:
         sub.set_defaults(command=command)
         sub.add_argument("--dataset-dir", type=Path, required=True)
         sub.add_argument("--datalist", type=Path, nargs="+", default=[])
-        sub.add_argument("--bundle", type=Path, default=Path("bundle"))
+        sub.add_argument("--bundle", type=Path, default=Path(own_bundle()))
         sub.add_argument("--weights", help="the bundle's own if absent")
         sub.add_argument("--image-size", type=int, help="the bundle's if absent")
         sub.add_argument("--seed", type=int, default=0)
