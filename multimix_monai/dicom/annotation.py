@@ -6,6 +6,7 @@ Needs highdicom; the error of `results.results` says so where it is absent.
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -31,15 +32,19 @@ DRAWN = (
 
 
 def annotation(
-    source: str | PathLike[str] | BinaryIO | Dataset, mask: NDArray[np.uint8]
+    source: str | PathLike[str] | BinaryIO | Dataset,
+    mask: NDArray[np.uint8],
+    *,
+    saved: datetime | None = None,
 ) -> Dataset:
     """A manual segmentation of the lungs, in the study of its radiograph.
 
-    The same mask on the same radiograph is the same object; another mask is another one.
+    Each is an object of its own, also of a mask that was there before: the newest one counts.
 
     Args:
         source: the radiograph.
         mask: uint8 (H, W), 1 is lung, on its rows and columns as stored, not empty.
+        saved: when; now if absent.
 
     Raises:
         ImageError: the radiograph lacks an attribute that results need (a ValueError).
@@ -51,12 +56,15 @@ def annotation(
     from multimix_monai.dicom.seg import segmentation
 
     header = read_source(source)
-    drawn = Algorithm(hashlib.sha256(mask.tobytes()).hexdigest(), name="MultiMix annotation")
+    saved = saved or datetime.now()
+    content = mask.tobytes() + saved.isoformat().encode()
+    drawn = Algorithm(hashlib.sha256(content).hexdigest(), name="MultiMix annotation")
     segments = split_lungs(mask, patient_orientation(header)) or {"lung": mask}
     result: Any = segmentation(header, reference(header), segments, algorithm=drawn)
     result.SeriesNumber = SERIES_NUMBER
     result.SeriesDescription = "Lungs, drawn or corrected by a person"
     result.ContentDescription = "Lungs, drawn or corrected by a person"
+    result.ContentDate, result.ContentTime = f"{saved:%Y%m%d}", f"{saved:%H%M%S.%f}"
     result.DeviceSerialNumber = "none"
     for segment in result.SegmentSequence:
         segment.SegmentAlgorithmType = DRAWN[0]
@@ -68,9 +76,32 @@ def annotation(
 
 
 def is_annotation(dataset: Dataset) -> bool:
-    """Whether a person answers for every segment; a data set without pixels will do."""
+    """Whether a person answers for every segment, each of lung; a data set without pixels will do.
+
+    Source: PS3.3 C.8.20.2 (Segment Algorithm Type (0062,0008), Segmented Property Type Code
+    Sequence (0062,000F)).
+    """
     segments = items(dataset, "SegmentSequence")
-    return bool(segments) and all(text(s, "SegmentAlgorithmType") in DRAWN for s in segments)
+    return bool(segments) and all(
+        text(segment, "SegmentAlgorithmType") in DRAWN and _is_lung(segment) for segment in segments
+    )
+
+
+def _is_lung(segment: Dataset) -> bool:
+    from pydicom.sr.coding import Code
+
+    from multimix_monai.dicom.codes import LUNGS
+
+    kinds = items(segment, "SegmentedPropertyTypeCodeSequence")
+    if not kinds:
+        return False
+    value, scheme = (str(kinds[0].get(n, "")) for n in ("CodeValue", "CodingSchemeDesignator"))
+    return Code(value, scheme, "") in LUNGS.values()
+
+
+def saved_at(dataset: Dataset) -> tuple[str, str]:
+    """Content Date (0008,0023) and Content Time (0008,0033), of which the newest is the largest."""
+    return text(dataset, "ContentDate"), text(dataset, "ContentTime")
 
 
 def drawn_on(dataset: Dataset) -> str | None:
