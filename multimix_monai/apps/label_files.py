@@ -1,11 +1,13 @@
 """Apps: labels as the clients of MONAI Label send and take them, on the radiograph's own grid.
 
 PNG has rows and columns as stored. NIfTI and NRRD have the axes (column, row, 1), as converters
-from DICOM write them; a label for a NIfTI image takes over its affine.
+from DICOM write them, with the radiograph's spacing; a label for a NIfTI image takes over its
+affine.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from multimix_monai.transforms.load import read_radiograph
 PNG, NRRD, RAW, SEG = ".png", ".nrrd", ".bin", ".dcm"
 SUFFIXES = (PNG, *NIFTI_SUFFIXES, NRRD, SEG)
 _MAX_16_BIT = 65535
+_LPS = "left-posterior-superior"
+_ROWS_FLIPPED = "rows flipped"  # a step of `read_image`
 
 
 def suffix_for(image: Path, wanted: str | None) -> str:
@@ -45,11 +49,11 @@ def write_plane(path: Path, plane: NDArray[Any], *, image: Path) -> None:
     if path.name.endswith(PNG):
         Image.fromarray(plane if plane.dtype == np.uint8 else _sixteen_bit(plane)).save(path)
     elif path.name.endswith(NRRD):
-        import nrrd
-
-        nrrd.write(str(path), plane.T[:, :, None], header={"space": "left-posterior-superior"})
+        _write_nrrd(path, *_placed(plane, image=image))
     else:
-        _write_nifti(path, plane, image=image)
+        import nibabel as nib
+
+        nib.save(nib.Nifti1Image(*_placed(plane, image=image)), path)
 
 
 def _sixteen_bit(plane: NDArray[np.floating]) -> NDArray[np.uint16]:
@@ -57,18 +61,27 @@ def _sixteen_bit(plane: NDArray[np.floating]) -> NDArray[np.uint16]:
     return np.rint(plane / top * _MAX_16_BIT).astype(np.uint16)
 
 
-def _write_nifti(path: Path, plane: NDArray[Any], *, image: Path) -> None:
-    import nibabel as nib
-
+def _placed(plane: NDArray[Any], *, image: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """A plane with the axes (column, row, 1), and the affine of NIfTI, to right, front and head."""
     radiograph = read_radiograph(image)
     if not image.name.lower().endswith(NIFTI_SUFFIXES):
         row_mm, column_mm = radiograph.spacing_mm or (1.0, 1.0)
         affine = np.diag([-column_mm, -row_mm, 1.0, 1.0])  # to the left and down, as DICOM's
-        nib.save(nib.Nifti1Image(plane.T[:, :, None], affine), path)
-        return
+        return plane.T[:, :, None], affine
+    import nibabel as nib
+
     source: Any = nib.load(image)
-    stored = plane[::-1] if "rows flipped" in radiograph.steps else plane
-    nib.save(nib.Nifti1Image(stored.T.reshape(source.shape), source.affine), path)
+    stored = plane[::-1] if _ROWS_FLIPPED in radiograph.steps else plane
+    return stored.T.reshape(source.shape), source.affine
+
+
+def _write_nrrd(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    """Source: the NRRD format, section 5 (space, space directions, space origin)."""
+    import nrrd
+
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    place = {"space": _LPS, "space directions": lps[:3, :3].T, "space origin": lps[:3, 3]}
+    nrrd.write(str(path), values.reshape(*values.shape[:2], 1), header=place)
 
 
 def read_label(path: Path, *, image: Path) -> NDArray[np.uint8]:
@@ -100,10 +113,11 @@ def _read(path: Path, grid: tuple[int, ...]) -> NDArray[np.uint8]:
         import nrrd
 
         try:
-            values, _ = nrrd.read(str(path))
+            values, header = nrrd.read(str(path))
         except (nrrd.NRRDError, OSError, ValueError) as error:
             raise ValueError("the label is no NRRD that can be read: save it again") from error
-        return _binary(values[..., 0].T if values.ndim == 3 else values.T)
+        plane = values[..., 0].T if values.ndim == 3 else values.T
+        return _binary(plane[::-1] if _rows_run_up(header) else plane)
     if name.endswith(RAW):
         values = np.fromfile(path, dtype=np.uint8)
         if values.size != grid[0] * grid[1]:
@@ -116,6 +130,16 @@ def _read(path: Path, grid: tuple[int, ...]) -> NDArray[np.uint8]:
         return read_mask(path)
     except ImageError as error:
         raise ValueError(str(error).replace(str(path), "the label")) from error
+
+
+def _rows_run_up(header: Mapping[str, Any]) -> bool:
+    """Whether an NRRD's rows are turned over, by the rule by which those of a NIfTI image are."""
+    directions = np.nan_to_num(np.array(header.get("space directions", np.zeros((3, 3))), float))
+    space = str(header.get("space", _LPS)).lower()
+    names = space.split("-") if "-" in space else list(space)
+    left, posterior = (names[0][:1] == "l", names[1][:1] == "p")
+    column, row = directions[0, 0], directions[1, 1]
+    return bool((-row if posterior else row) > 0 > (-column if left else column))
 
 
 def _binary(values: NDArray[Any]) -> NDArray[np.uint8]:

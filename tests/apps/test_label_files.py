@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from multimix_monai.apps.label_files import read_label, suffix_for, write_plane
-from multimix_monai.data.images import read_mask
+from multimix_monai.apps.label_files import _rows_run_up, read_label, suffix_for, write_plane
+from multimix_monai.data.images import Radiograph, read_mask
+from multimix_monai.dicom.dx import write_dx
 
 ROWS, COLUMNS = 40, 30
 
@@ -49,6 +50,56 @@ def test_a_label_for_nifti_lies_on_its_voxels(
     assert written.shape == (COLUMNS, ROWS, 1)
     np.testing.assert_allclose(written.affine, affine)
     assert np.array_equal(read_mask(label), mask)
+
+
+@pytest.mark.parametrize("direction", [None, (-1, -1), (-1, 1), (1, 1)])
+def test_an_nrrd_lies_where_the_radiograph_lies(
+    tmp_path: Path, mask: np.ndarray, image: Path, direction: tuple[int, int] | None
+) -> None:
+    pytest.importorskip("nrrd")
+    if direction is not None:
+        image = tmp_path / "image.nii.gz"
+        affine = np.diag([direction[0] * 0.2, direction[1] * 0.3, 1, 1])
+        affine[:3, 3] = (7, 8, 9)
+        nib.save(nib.Nifti1Image(np.arange(1200.0).reshape(COLUMNS, ROWS, 1), affine), image)
+    for suffix in (".nrrd", ".nii.gz"):
+        write_plane(tmp_path / f"label{suffix}", mask, image=image)
+        assert np.array_equal(read_label(tmp_path / f"label{suffix}", image=image), mask)
+    sitk = pytest.importorskip("SimpleITK")  # another reader: both formats in the same place
+    one, two = (sitk.ReadImage(tmp_path / f"label{s}") for s in (".nrrd", ".nii.gz"))
+    assert one.GetSize() == two.GetSize() == (COLUMNS, ROWS, 1)
+    for place in ("GetSpacing", "GetOrigin", "GetDirection"):
+        np.testing.assert_allclose(getattr(one, place)(), getattr(two, place)(), atol=1e-6)
+    assert np.array_equal(sitk.GetArrayFromImage(one), sitk.GetArrayFromImage(two))
+
+
+def test_an_nrrd_has_the_spacing_of_a_dicom_radiograph(tmp_path: Path, mask: np.ndarray) -> None:
+    nrrd = pytest.importorskip("nrrd")
+    drawn = Radiograph(np.eye(ROWS, COLUMNS, dtype=np.float32), (0.14, 0.15))
+    write_dx(tmp_path / "a.dcm", drawn, patient_name="A", patient_id="1", seed=0)
+    write_plane(tmp_path / "label.nrrd", mask, image=tmp_path / "a.dcm")
+    header = nrrd.read_header(str(tmp_path / "label.nrrd"))
+    assert header["space"] == "left-posterior-superior"
+    np.testing.assert_allclose(header["space directions"], np.diag([0.15, 0.14, 1]))
+
+
+@pytest.mark.parametrize(
+    ("space", "directions", "turned"),
+    [
+        ("left-posterior-superior", (1, 1), False),
+        ("left-posterior-superior", (1, -1), True),
+        ("LPS", (1, -1), True),
+        ("right-anterior-superior", (-1, 1), True),
+        ("RAS", (-1, -1), False),
+        ("left-posterior-superior", (-1, -1), False),
+    ],
+)
+def test_rows_that_run_upwards_are_turned_over(
+    space: str, directions: tuple[int, int], turned: bool
+) -> None:
+    header = {"space": space, "space directions": np.diag([*directions, 1.0])}
+    assert _rows_run_up(header) is turned
+    assert not _rows_run_up({"space": space})
 
 
 def test_raw_bytes_are_rows_of_the_image(tmp_path: Path, mask: np.ndarray, image: Path) -> None:
