@@ -25,6 +25,7 @@ from multimix_monai.apps.label_datalist import Known, build, counts, hold_back
 from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.datalist import write_datalist
 from multimix_monai.data.json_file import write_json
+from multimix_monai.data.keys import Keys
 from multimix_monai.handlers.checkpoints import BEST, load_checkpoint, save_atomically
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "fused": False,
     "show_bar": False,
 }
+TASKS = {Keys.MASK: "masks", Keys.LABEL: "classes"}
 ORPHAN_LOOK_S = 1.0
 SERVER_PID = "MULTIMIX_LABEL_SERVER_PID"  # in the environment of what a server starts
 
@@ -149,7 +151,9 @@ class Training:
 
     def _begin(self, parts: dict[str, list[dict[str, Any]]], settings: Mapping[str, Any]) -> None:
         """A run that was cut short goes on if all that it hangs on is the same; else anew."""
-        facts = [parts, dict(settings), weights_digest(self.weights)]
+        masks = [path for part in parts.values() for c in part for path in c.get(Keys.MASK, ())]
+        drawn = [Path(path).stat().st_mtime_ns for path in masks]  # a corrected one keeps its path
+        facts = [parts, drawn, dict(settings), weights_digest(self.weights)]
         stamp = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         if _read(self.run_dir / "begun.json", None) != stamp:
             shutil.rmtree(self.run_dir, ignore_errors=True)
@@ -166,11 +170,9 @@ class Training:
     ) -> Outcome:
         """Both weights measured on the same cases by the same chain; the better ones in use."""
         trained = self.run_dir / "models" / BEST
-        cases = parts["validation"] or [
-            c for c in parts["training"] if {"mask", "label"} & c.keys()
-        ]
+        cases, learnt = compared_on(parts)
         before, after = (measure(path, cases, settings) for path in (self.weights, trained))
-        published, reason = verdict(before, after, held_back=bool(parts["validation"]))
+        published, reason = verdict(before, after, learnt=learnt)
         if published:
             save_atomically(load_checkpoint(trained), self.folder / BEST)
         return Outcome(
@@ -201,6 +203,8 @@ def measure(
     """
     from monai.bundle import ConfigParser
 
+    if not cases:
+        return {}
     with without_wrappers():
         parser = ConfigParser()
         parser.read_config(config_files("train.json"))
@@ -211,18 +215,52 @@ def measure(
     return {n: float(v) for n, v in evaluator.state.metrics.items() if math.isfinite(v)}
 
 
+def compared_on(
+    parts: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The cases on which weights are compared, with the truth that counts there.
+
+    Held-back ones for each task, of which AUC needs both classes; where there are too few, those
+    that were learnt from, lest weights be published that are worse at what nobody looked at.
+
+    Args:
+        parts: of a datalist.
+
+    Returns:
+        Items, each once; and the tasks that are compared on what was learnt from.
+    """
+    cases: dict[str, dict[str, Any]] = {}
+    learnt = []
+    for key in (Keys.MASK, Keys.LABEL):
+        part = next((part for part in ("validation", "training") if _tells(parts[part], key)), None)
+        learnt += [TASKS[key]] if part == "training" else []
+        for item in parts[part] if part else ():
+            if key in item:
+                bare = {n: v for n, v in item.items() if n not in TASKS}
+                cases.setdefault(item[Keys.CASE], bare)[key] = item[key]
+    return list(cases.values()), learnt
+
+
+def _tells(items: Sequence[Mapping[str, Any]], key: str) -> bool:
+    """Whether a metric can be told: Dice of any mask, AUC of both classes."""
+    known = [item[key] for item in items if key in item]
+    return len(set(known)) == 2 if key == Keys.LABEL else bool(known)
+
+
 def verdict(
-    before: Mapping[str, float], after: Mapping[str, float], *, held_back: bool
+    before: Mapping[str, float], after: Mapping[str, float], *, learnt: Sequence[str]
 ) -> tuple[bool, str]:
     """Whether new weights are published, and why: only if their score is not below the old ones'.
 
     Args:
         before, after: as of `measure`, on the same cases.
-        held_back: whether these were held back; else they are those that were learnt from.
+        learnt: as of `compared_on`.
     """
-    cases = "held-back cases" if held_back else "the cases learnt from, for none is held back yet"
+    cases = "held-back cases"
+    if learnt:
+        cases = f"{cases}, but {' and '.join(learnt)} on those learnt from: too few are held back"
     if "val_score" not in before or "val_score" not in after:
-        return False, f"nothing to compare on {cases}: masks, or classes of both kinds, are needed"
+        return False, "nothing to compare: masks, or classes of both kinds, are needed"
     told = f"score {before['val_score']:.4f} before and {after['val_score']:.4f} after on {cases}"
     if after["val_score"] < before["val_score"]:
         return False, f"{told}: the weights before stay in use"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 import torch
 
 from multimix_monai.apps.label_datalist import Known, digest
-from multimix_monai.apps.label_learn import Training, verdict
+from multimix_monai.apps.label_learn import Training, compared_on, verdict
 from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.readers import read_folder
 
@@ -133,14 +132,57 @@ def test_only_what_is_not_worse_is_published(
     before: float | None, after: float, published: bool
 ) -> None:
     scores = {} if before is None else {"val_score": before}
-    assert verdict(scores, {"val_score": after}, held_back=True)[0] is published
+    assert verdict(scores, {"val_score": after}, learnt=[])[0] is published
 
 
 def test_a_verdict_says_on_which_cases() -> None:
     score = {"val_score": 0.5}
-    assert "held-back cases" in verdict(score, score, held_back=True)[1]
-    assert "learnt from" in verdict(score, score, held_back=False)[1]
-    assert not math.isnan(score["val_score"])
+    assert verdict(score, score, learnt=[])[1].endswith("on held-back cases")
+    assert "but masks on those learnt from" in verdict(score, score, learnt=["masks"])[1]
+
+
+def item(case: str, **truth: object) -> dict[str, object]:
+    return {"case": case, "image": f"{case}.png", **truth}
+
+
+def test_each_task_is_compared_on_held_back_cases_or_else_on_those_learnt_from() -> None:
+    training = [item("a", mask=["a"], label=0), item("b", label=1), item("c")]
+    held = {
+        "mask": item("h", mask=["h"]),
+        "0": item("n", label=0),
+        "1": item("p", label=1, mask=["p"]),
+    }
+
+    def on(*kinds: str) -> tuple[dict[str, set[str]], list[str]]:
+        parts = {"training": training, "validation": [held[kind] for kind in kinds]}
+        cases, learnt = compared_on(parts)
+        return {str(c["case"]): {"mask", "label"} & c.keys() for c in cases}, learnt
+
+    assert on("mask", "0", "1") == (
+        {"h": {"mask"}, "n": {"label"}, "p": {"mask", "label"}},
+        [],
+    )
+    assert on("0", "1")[1] == []
+    assert on("mask") == ({"h": {"mask"}, "a": {"label"}, "b": {"label"}}, ["classes"])
+    assert on("0") == ({"a": {"mask", "label"}, "b": {"label"}}, ["masks", "classes"])
+    only = {"training": [item("b", label=1)], "validation": []}
+    assert compared_on(only) == ([], [])
+
+
+def test_a_corrected_label_under_the_same_path_begins_a_new_run(
+    training: Training, images: list[Known], tmp_path: Path
+) -> None:
+    mask = tmp_path / "mask.png"
+    mask.write_bytes(b"drawn")
+    parts = {"training": [item("a", mask=[str(mask)])], "validation": [], "test": []}
+    (training.run_dir).mkdir(parents=True)
+    training._begin(parts, {})
+    (kept := training.run_dir / "kept").touch()
+    training._begin(parts, {})
+    assert kept.exists()
+    os.utime(mask, ns=(1, 1))
+    training._begin(parts, {})
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize("late", [False, True])
