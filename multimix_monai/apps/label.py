@@ -23,7 +23,8 @@ from multimix_monai.apps.pacs import (
 )
 
 API = "multimix_monai.apps.label_api:app"
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+SESSIONS = "MONAI_LABEL_SESSION_PATH"
+LOOPBACK, EVERYWHERE = ("127.0.0.1", "localhost"), "0.0.0.0"
 
 
 def label_command(
@@ -84,7 +85,8 @@ def label_command(
         "pool": pool,
         "verify": str(ca.absolute()) if ca else not insecure,
         "force": force,
-        "origins": [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", *_named(host))],
+        "hosts": served_names(host),
+        "origins": [f"http://{name}:{port}" for name in served_names(host) or LOOPBACK],
         "train": parse_overrides(overrides or []),
     }
     variables = _login(dicomweb, user) if dicomweb and not prepare_only else {}
@@ -93,15 +95,16 @@ def label_command(
         typer.echo(f"ready: {python}")
         return
     app = make_app(app_dir)
+    variables[SESSIONS] = str(app / "sessions")
     source = dicomweb or str(Path(studies or ".").absolute())
     command = server_command(python, app=app, studies=source, host=host, port=port, options=options)
     typer.echo(f"MONAI Label with MultiMix: http://{host}:{port}, data of {app}", err=True)
     start(command, variables)
 
 
-def _named(host: str) -> list[str]:
-    """The host, where it is an address of its own, as browsers name it."""
-    return [] if host in (*_LOOPBACK, "0.0.0.0", "::") else [host]
+def served_names(host: str) -> list[str]:
+    """By which names browsers and clients may call the server; none: by any."""
+    return [] if host == EVERYWHERE else list(dict.fromkeys((*LOOPBACK, host)))
 
 
 def own_weights() -> Path:
@@ -129,6 +132,7 @@ def make_app(folder: Path) -> Path:
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "main.py").write_bytes((APP / "main.py").read_bytes())
+    (folder / "sessions").mkdir(mode=0o700, exist_ok=True)  # images that clients send
     return folder
 
 
@@ -159,8 +163,17 @@ def _check_usage(studies: Path | None, dicomweb: str | None, *, host: str, port:
         from multimix_monai.dicom.web_session import checked_url
 
         checked_url(dicomweb)
-    if host not in _LOOPBACK:
-        typer.echo(f"warning: whoever reaches {host} can read all images: no login", err=True)
+    if ":" in host:
+        raise typer.BadParameter(
+            f"--host {host} is of IPv6, which MONAI Label does not serve: "
+            "name an address of IPv4, as 127.0.0.1"
+        )
+    if host not in LOOPBACK:
+        typer.echo(
+            f"warning: no login: whoever reaches {host}:{port} can read all images, change labels "
+            "and start trainings",
+            err=True,
+        )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from multimix_monai.apps import cli, label_environment
-from multimix_monai.apps.label import server_command
+from multimix_monai.apps import label as label_app
+from multimix_monai.apps.label import served_names, server_command
 from multimix_monai.apps.label_environment import (
     APP,
     CONSTRAINTS,
@@ -44,6 +45,7 @@ def label(*words: object) -> Any:
         (("--dicomweb", "ftp://pacs"), 1, "is no URL"),
         (("--studies", "{tmp}", "--port", 0), 2, "greater than or equal to 1"),
         (("--studies", "{tmp}", "--set", "max_epochs"), 1, "KEY=VALUE"),
+        (("--studies", "{tmp}", "--host", "::1"), 2, "name an address of IPv4"),
         (("--studies", "{tmp}", "--weights", "{tmp}/none.pt"), 2, "does not exist"),
     ],
 )
@@ -62,6 +64,45 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         taken.listen()
         result = label("--studies", tmp_path, "--port", taken.getsockname()[1])
     assert result.exit_code == 1 and "choose another --port" in result.stderr
+
+
+def test_another_host_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_environment, "prepare", lambda _: Path("python"))
+    monkeypatch.setattr(label_app, "start", lambda *_: None)
+    words = ("--studies", tmp_path, "--app-dir", tmp_path / "app", "--port", free_port())
+    told = label(*words, "--host", "0.0.0.0").stderr
+    assert "can read all images, change labels and start trainings" in told
+    assert "warning" not in label(*words).stderr
+
+
+def test_what_clients_send_is_kept_where_others_cannot_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(label_environment, "prepare", lambda _: Path("python"))
+    monkeypatch.setattr(label_app, "start", lambda _, variables: started.append(variables))
+    result = label("--studies", tmp_path, "--app-dir", tmp_path / "app", "--port", free_port())
+    assert result.exit_code == 0, result.output
+    folder = Path(started[0]["MONAI_LABEL_SESSION_PATH"])
+    assert folder == tmp_path / "app" / "sessions" and folder.stat().st_mode & 0o77 == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        ("127.0.0.1", ["127.0.0.1", "localhost"]),
+        ("10.0.0.7", ["127.0.0.1", "localhost", "10.0.0.7"]),
+        ("0.0.0.0", []),
+    ],
+)
+def test_the_server_is_called_by_its_own_names(host: str, names: list[str]) -> None:
+    assert served_names(host) == names
 
 
 def test_the_server_is_told_all_and_nothing_secret(tmp_path: Path) -> None:
