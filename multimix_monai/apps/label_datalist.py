@@ -7,6 +7,7 @@ patients one is held back, for ever, to tell whether new weights are better.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 from multimix_monai.data.keys import Keys
 from multimix_monai.data.readers.folder import label_rows
+
+logger = logging.getLogger(__name__)
 
 CLASS_KEY = "pneumonia"  # of a label's or an image's info
 CLASSES = {"0": 0, "1": 1, "normal": 0, "pneumonia": 1, "false": 0, "true": 1}
@@ -70,19 +73,27 @@ def class_of(info: Mapping[str, Any]) -> int | None:
 def read_classes(path: Path, names: Mapping[str, str]) -> dict[str, tuple[int | None, str | None]]:
     """Label and patient by id, of a csv with the columns image, label and maybe patient.
 
+    Rows of other images are passed over.
+
     Args:
         path: of the csv; `image` is a file's name or an id.
-        names: id -> the file's name.
+        names: id -> the file's name, of all images.
 
     Raises:
-        ValueError: as of `multimix datalist` for labels.csv, or one image has two rows.
+        ValueError: as of `multimix datalist` for labels.csv, one image has two rows, or no row is
+            of an image.
     """
     ids = {Path(key): id for id, name in names.items() for key in (id, name)}
     found: dict[str, tuple[int | None, str | None]] = {}
-    for key, row in label_rows(path, base=Path(), images=set(ids)).items():
+    rows = label_rows(path, base=Path(), images=None)
+    for key in rows.keys() & ids.keys():
         if ids[key] in found:
             raise ValueError(f"{path}: one image has a row by its id and one by its file's name")
-        found[ids[key]] = row
+        found[ids[key]] = rows[key]
+    if rows and not found:
+        raise ValueError(f"{path}: none of {len(rows)} rows names an image: give ids or file names")
+    if len(found) < len(rows):
+        logger.info(f"rows of the csv of classes that are no image here: {len(rows) - len(found)}")
     return found
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,18 @@ def test_a_csv_names_images_by_id_or_by_file(tmp_path: Path) -> None:
     path.write_text("image,label\na,1\na.png,0\n")
     with pytest.raises(ValueError, match="by its id and one by its file's name"):
         read_classes(path, names)
-    path.write_text("image,label\nz,1\n")
-    with pytest.raises(ValueError, match="z"):
-        read_classes(path, names)
+
+
+def test_rows_of_no_image_are_counted_in_the_log_and_not_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "classes.csv"
+    path.write_text("image,label\nGEHEIM,1\nGEHEIM2,0\na,1\n")
+    assert read_classes(path, {"a": "a.png"}) == {"a": (1, None)}
+    assert "no image here: 2" in caplog.text and "GEHEIM" not in caplog.text
+    with pytest.raises(ValueError, match="none of 3 rows names an image"):
+        read_classes(path, {"b": "b.png"})
 
 
 @pytest.mark.parametrize(("masks", "held"), [(1, 0), (4, 0), (5, 1), (9, 1), (10, 2), (40, 8)])

@@ -46,14 +46,14 @@ def read_folder(root: Path) -> list[Case]:
 
 
 def label_rows(
-    path: Path, *, base: Path, images: Set[Path]
+    path: Path, *, base: Path, images: Set[Path] | None
 ) -> dict[Path, tuple[int | None, str | None]]:
     """(label, patient) by image file; empty where there is no csv.
 
     Args:
         path: of the csv, see `read_folder`.
         base: folder that its names start from.
-        images: what they may name.
+        images: what they may name; anything if None.
 
     Raises:
         ValueError: as of `read_folder`.
@@ -66,7 +66,7 @@ def label_rows(
         image = base / row["image"]
         if image in rows:
             raise ValueError(f"{path}: line {number}: {row['image']} occurs twice: keep one row")
-        if image not in images:
+        if images is not None and image not in images:
             unknown.append(row["image"])
         rows[image] = (_label(path, number, row.get("label", "")), row.get("patient") or None)
     if unknown:
