@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +26,14 @@ from multimix_monai.apps.label_datalist import digest
 from multimix_monai.apps.label_files import read_label, write_plane
 from multimix_monai.apps.label_store import FINAL, PATTERNS, CheckedLabels
 from multimix_monai.data.images import ImageError
-from multimix_monai.dicom.annotation import annotation, drawn_on, is_annotation, read_annotation
+from multimix_monai.data.readers.folder import label_rows
+from multimix_monai.dicom.annotation import (
+    annotation,
+    drawn_on,
+    is_annotation,
+    read_annotation,
+    saved_at,
+)
 from multimix_monai.dicom.attributes import integer
 from multimix_monai.dicom.parse import quiet, read_header
 from multimix_monai.dicom.suitability import objections
@@ -35,7 +43,20 @@ from multimix_monai.dicom.web_faults import ServerError
 logger = logging.getLogger(__name__)
 
 FRESH_S = 15.0  # a list of the PACS is asked for again after so long
+AGAIN_S = 60.0  # a segmentation that could not be read is looked at again after so long
+LAG_S = 60.0  # so long a PACS may take to list what it was given
+DRAWN_AT = "drawn_at"  # of a label's info: content date and time of its segmentation
 MODALITIES = ("DX", "CR")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A segmentation of the PACS that a person drew: its series, study, image, and when."""
+
+    series: str
+    study: str
+    image: str
+    at: str
 
 
 class PacsDatastore(CheckedLabels, DICOMWebDatastore):  # type: ignore[misc]
@@ -50,6 +71,7 @@ class PacsDatastore(CheckedLabels, DICOMWebDatastore):  # type: ignore[misc]
         cache: folder of what was retrieved.
         modalities: of the series that are listed.
         pool: images without a label that training and the choice of the next sample use.
+        classes: csv of classes; its images are the first of the pool.
         auto_reload: as of MONAI Label's local datastore.
     """
 
@@ -60,15 +82,18 @@ class PacsDatastore(CheckedLabels, DICOMWebDatastore):  # type: ignore[misc]
         cache: Path,
         modalities: Sequence[str] = MODALITIES,
         pool: int = 500,
+        classes: Path | None = None,
         auto_reload: bool = True,
     ) -> None:
         self.web = web
         self.modalities = tuple(modalities)
         self.pool = pool
+        self.classes = classes
         self._client = web.client
         self._lock = threading.RLock()
         self._listed: dict[str, tuple[float, dict[str, str]]] = {}
-        self._drawn: dict[str, tuple[str | None, str]] = {}  # segmentation -> image and study
+        self._drawn: dict[str, Drawn | None] = {}  # by series, of what was looked at
+        self._unread: dict[str, float] = {}  # when a series that cannot be read was looked at
         LocalDatastore.__init__(self, str(cache), extensions=PATTERNS, auto_reload=auto_reload)
 
     def name(self) -> str:
@@ -131,38 +156,77 @@ class PacsDatastore(CheckedLabels, DICOMWebDatastore):  # type: ignore[misc]
             if not paths:
                 return
             info = {"StudyInstanceUID": study, "instances": len(paths)}
-            LocalDatastore.add_image(self, image_id, str(min(paths, key=_place)), info)
+            first = str(min(paths, key=_place))
+            with self._turn():
+                if image_id not in self._datastore.objects:  # or its labels would be lost
+                    LocalDatastore.add_image(self, image_id, first, info)
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Not here.
+
+        Raises:
+            HTTPException: 422.
+        """
+        raise HTTPException(422, "images of a PACS are stored there")
 
     def get_labeled_images(self, label_tag: str | None = None, labels: Any = None) -> list[str]:
-        """Images with a finished label, here or in the PACS."""
-        here: list[str] = LocalDatastore.get_labeled_images(self)
-        listed = self.list_images()
-        done = {*here, *(image for image, _ in self._annotations().values() if image)}
-        return [image for image in listed if image in done]
+        """Images with a finished label in the PACS, or with one that it has just been given."""
+        done = self._finished()
+        return [image for image in self.list_images() if image in done]
+
+    def _finished(self) -> set[str]:
+        here = LocalDatastore.get_labeled_images(self)
+        infos = {image: LocalDatastore.get_label_info(self, image, FINAL) for image in here}
+        new = {image for image, info in infos.items() if time.time() - info.get("ts", 0) < LAG_S}
+        return new | self._annotations().keys()
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: Any = None) -> list[str]:
         """The other images."""
         done = set(self.get_labeled_images())
         return [image for image in self.list_images() if image not in done]
 
-    def _annotations(self) -> dict[str, tuple[str | None, str]]:
-        """Segmentations of the PACS -> image that a person drew them on, None for others; study."""
+    def _annotations(self) -> dict[str, Drawn]:
+        """The newest annotation of each image."""
         with self._lock:
-            there = self._series(("SEG",))
+            studies = set(self._series(self.modalities).values())
+            there = {s: study for s, study in self._series(("SEG",)).items() if study in studies}
             for series in there.keys() - self._drawn.keys():
-                self._drawn[series] = (self._image_of(series, there[series]), there[series])
-            return {series: known for series, known in self._drawn.items() if series in there}
+                self._look_at(series, there[series])
+            found = [drawn for series, drawn in self._drawn.items() if drawn and series in there]
+            return {drawn.image: drawn for drawn in sorted(found, key=lambda drawn: drawn.at)}
 
-    def _image_of(self, series: str, study: str) -> str | None:
+    def _look_at(self, series: str, study: str) -> None:
+        """What cannot be read is passed over, and looked at again later."""
+        if time.monotonic() - self._unread.get(series, -AGAIN_S) < AGAIN_S:
+            return
         ask = partial(self._client.retrieve_series_metadata, study, series)
-        found = self.web._ask("retrieving metadata", ask)
-        header = Dataset.from_json(found[0]) if found else Dataset()
-        return drawn_on(header) if is_annotation(header) else None
+        try:
+            header = Dataset.from_json(self.web._ask("retrieving metadata", ask, patience_s=0)[0])
+            image = drawn_on(header) if is_annotation(header) else None
+        except Exception as error:  # readers of an answer raise many kinds on garbage
+            self._unread[series] = time.monotonic()
+            logger.warning(f"a segmentation cannot be read: {type(error).__name__}")
+            return
+        at = "".join(saved_at(header))
+        self._drawn[series] = Drawn(series, study, image, at) if image else None
 
     def candidates(self) -> list[str]:
         """Labelled images, and of the others as many as `pool`, always the same."""
-        rest = sorted(self.get_unlabeled_images(), key=digest)[: self.pool]
-        return [*self.get_labeled_images(), *rest]
+        first = self._in_csv()
+        rest = sorted(self.get_unlabeled_images(), key=lambda id: (id not in first, digest(id)))
+        return [*self.get_labeled_images(), *rest[: self.pool]]
+
+    def names(self) -> dict[str, str]:
+        """Of all images, by id; none is retrieved for it."""
+        return {id: f"{id}.dcm" for id in self.list_images()}
+
+    def _in_csv(self) -> set[str]:
+        """Images that the csv of classes names; what is wrong with it is told by the training."""
+        try:
+            rows = label_rows(self.classes, base=Path(), images=None) if self.classes else {}
+        except ValueError:
+            return set()
+        return {id for id, name in self.names().items() if {Path(id), Path(name)} & rows.keys()}
 
     def within_reach(self) -> list[str]:
         """The candidates that can be retrieved, with labels that were saved elsewhere."""
@@ -179,30 +243,42 @@ class PacsDatastore(CheckedLabels, DICOMWebDatastore):  # type: ignore[misc]
 
     def _fetch_labels(self, images: Sequence[str]) -> None:
         """Finished labels that were saved elsewhere, into the folder."""
-        for series, (image, study) in self._annotations().items():
-            if image in images and not LocalDatastore.get_label_uri(self, image, FINAL):
+        newest = self._annotations()
+        for image in newest.keys() & set(images):
+            if self._is_newer(newest[image]):
                 try:
-                    self._fetch_label(series, study, str(image))
+                    self._fetch_label(newest[image])
                 except (ServerError, ImageError, ValueError) as error:
                     logger.warning(f"a label is left out: {error}")
 
-    def _fetch_label(self, series: str, study: str, image_id: str) -> None:
-        path = self.path_of(image_id)
+    def _is_newer(self, drawn: Drawn) -> bool:
+        """Than the label that is here, if there is one."""
+        here = LocalDatastore.get_label_info(self, drawn.image, FINAL)
+        return not here or drawn.at > str(here.get(DRAWN_AT, ""))
+
+    def _fetch_label(self, drawn: Drawn) -> None:
+        path = self.path_of(drawn.image)
         with TemporaryDirectory(prefix="multimix-label-") as folder, quiet():
-            (reference, *_) = self._instances(study, series)
+            (reference, *_) = self._instances(drawn.study, drawn.series)
             self.web.retrieve(reference, seg := Path(folder, "seg.dcm"))
             with path.open("rb") as file:
                 source_uid = str(read_header(file, "the image").SOPInstanceUID)
             label = Path(folder, "label.png")
             write_plane(label, read_annotation(seg, source_uid), image=path)
-            LocalDatastore.save_label(self, image_id, str(label), FINAL, {})
+            with self._turn():
+                if self._is_newer(drawn):
+                    info = LocalDatastore.get_label_info(self, drawn.image, FINAL)
+                    self._put_label(drawn.image, label, FINAL, {**info, DRAWN_AT: drawn.at})
 
     def _instances(self, study: str, series: str) -> list[Reference]:
         found = self.web.images(study, modalities=("SEG",))
         return [reference for reference in found if reference.series_uid == series]
 
-    def deliver(self, image_id: str, label: Path) -> None:
+    def deliver(self, image_id: str, label: Path) -> dict[str, Any]:
         """Store a finished label in the PACS as a segmentation that a person drew.
+
+        Returns:
+            When it was drawn.
 
         Raises:
             HTTPException: 422, the radiograph lacks what a segmentation needs; 502, the PACS does
@@ -221,9 +297,22 @@ class PacsDatastore(CheckedLabels, DICOMWebDatastore):  # type: ignore[misc]
         if reasons:
             raise HTTPException(502, f"the PACS did not take the label: {', '.join(reasons)}")
         self._listed.pop("SEG", None)
+        return {DRAWN_AT: "".join(saved_at(result))}
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """As of a folder.
+
+        Raises:
+            HTTPException: 422, it is a finished one.
+        """
+        if label_tag == FINAL:
+            raise HTTPException(422, "labels of a PACS are removed there")
+        LocalDatastore.remove_label(self, label_id, label_tag)
 
     def get_label_uri(self, label_id: str, label_tag: str, image_id: str = "") -> str:
-        """As of a folder."""
+        """As of a folder; a finished label that was removed from the PACS is none."""
+        if label_tag == FINAL and label_id not in self._finished():
+            return ""
         uri: str = LocalDatastore.get_label_uri(self, label_id, label_tag)
         return uri
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import HTTPException
+from filelock import FileLock
 from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from multimix_monai.apps.label_datalist import Known, class_of, digest, read_classes
 from multimix_monai.apps.label_files import read_label, write_plane
+from multimix_monai.apps.label_request import plain_name
 from multimix_monai.data.files import is_dicom, open_file
 from multimix_monai.data.images import ImageError
 
 logger = logging.getLogger(__name__)
 
 FINAL = DefaultLabelTag.FINAL.value
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".nii.gz")
-PATTERNS = tuple(f"*{form}" for s in _SUFFIXES for form in (s, s.upper()))
+SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".nii.gz")
+PATTERNS = tuple(f"*{form}" for s in SUFFIXES for form in (s, s.upper()))
 KEPT_SUFFIXES = (".png", ".nii", ".nii.gz")  # of labels; others are kept as NIfTI
 
 
@@ -29,7 +32,26 @@ class CheckedLabels:
     """What both datastores do before a finished label is saved. Mixed in before a LocalDatastore.
 
     Differs: from MONAI Label's, which take any file, and answer 500 for an image they do not know.
+
+    Attributes:
+        classes: csv of classes, used where neither label nor image has one in its info.
     """
+
+    classes: Path | None = None
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """As of MONAI Label.
+
+        Raises:
+            HTTPException: 422, the id is a path, or the file is none that is listed.
+        """
+        name, suffix = self._to_id(Path(image_filename).name)  # type: ignore[attr-defined]
+        image_id = _name(image_id or name, what="image")
+        if suffix.lower() not in SUFFIXES:
+            raise HTTPException(422, f"an image is a file of {', '.join(SUFFIXES)}, not {suffix!r}")
+        with self._turn():
+            added: str = super().add_image(image_id, image_filename, image_info)  # type: ignore[misc]
+        return added
 
     def save_label(
         self,
@@ -42,18 +64,59 @@ class CheckedLabels:
         """As of MONAI Label.
 
         Raises:
-            HTTPException: 404, no such image; 422, the label or the class cannot be used.
+            HTTPException: 404, no such image; 422, the label, its tag or its class cannot be used.
         """
+        tag = _name(getattr(label_tag, "value", label_tag), what="tag")
         image, label = self.path_of(image_id), Path(label_filename)
+        info = dict(label_info or {})
         with TemporaryDirectory(prefix="multimix-label-") as folder:
-            if label_tag == FINAL:
-                label = self._checked(image, label, label_info or {}, Path(folder))
-                self.deliver(image_id, label)
-            tag = str(getattr(label_tag, "value", label_tag))
-            # Of the folder, whatever store this is mixed into: MONAI Label's for a PACS writes a
-            # segmentation by a tool of its own.
-            saved: str = LocalDatastore.save_label(self, image_id, str(label), tag, label_info)
+            if tag == FINAL:
+                label = self._checked(image, label, info, Path(folder))
+                info |= self.deliver(image_id, label)
+            with self._turn():
+                return self._put_label(image_id, label, tag, info)
+
+    def _put_label(self, image_id: str, label: Path, tag: str, info: dict[str, Any]) -> str:
+        """Into the folder, in place of one with another suffix, which would come back later."""
+        # Of the folder, whatever store this is mixed into: MONAI Label's for a PACS writes a
+        # segmentation by a tool of its own.
+        saved: str = LocalDatastore.save_label(self, image_id, str(label), tag, info)
+        kept = Path(LocalDatastore.get_label_uri(self, image_id, tag))
+        for pattern in PATTERNS:
+            other = kept.with_name(pattern.replace("*", image_id))
+            if other.name.lower() != kept.name.lower():
+                other.unlink(missing_ok=True)
         return saved
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """As of MONAI Label."""
+        with self._turn():
+            super().update_image_info(image_id, info)  # type: ignore[misc]
+
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """As of MONAI Label."""
+        with self._turn():
+            super().update_label_info(label_id, label_tag, info)  # type: ignore[misc]
+
+    def _reconcile_datastore(self) -> None:
+        with self._turn():
+            super()._reconcile_datastore()  # type: ignore[misc]
+
+    def _on_modify_event(self, event: Any) -> None:
+        if event.src_path == self._datastore_config_path:  # type: ignore[attr-defined]
+            with self._turn():
+                pass  # it is read
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The datastore's file as all processes have left it, for this thread to change.
+
+        Differs: MONAI Label's processes write what they read long ago over what others wrote since.
+        """
+        with FileLock(f"{self._lock_file}.turn"):  # type: ignore[attr-defined]
+            self._config_ts = 0.0  # two writes may have the same time
+            self._init_from_datastore_file()  # type: ignore[attr-defined]
+            yield
 
     def _checked(self, image: Path, label: Path, info: Mapping[str, Any], folder: Path) -> Path:
         """The label's file, or the same in a format that all can read."""
@@ -79,8 +142,9 @@ class CheckedLabels:
             raise HTTPException(404, "no such image in the datastore: GET /datastore/?output=all")
         return Path(uri)
 
-    def deliver(self, image_id: str, label: Path) -> None:
-        """Store a finished label elsewhere too; here, nowhere."""
+    def deliver(self, image_id: str, label: Path) -> dict[str, Any]:
+        """Store a finished label elsewhere too, here nowhere; what its info says of that."""
+        return {}
 
     def candidates(self) -> list[str]:
         """Ids of the images that training and the choice of the next sample use: all."""
@@ -90,17 +154,18 @@ class CheckedLabels:
         """Those of them that are here."""
         return self.candidates()
 
-    def known(self, classes: Path | None) -> tuple[list[Known], list[str]]:
+    def names(self) -> dict[str, str]:
+        """Of all images, by id: the names of their files."""
+        return {id: self.path_of(id).name for id in self.list_images()}  # type: ignore[attr-defined]
+
+    def known(self) -> tuple[list[Known], list[str]]:
         """What is known of the images within reach, and ids of those whose label or class is bad.
 
-        Args:
-            classes: csv of classes, used where neither label nor image has one in its info.
-
         Raises:
-            ValueError: the csv is wrong.
+            ValueError: the csv of classes is wrong.
         """
         ids = self.within_reach()
-        rows = read_classes(classes, {id: self.path_of(id).name for id in ids}) if classes else {}
+        rows = read_classes(self.classes, self.names()) if self.classes else {}
         left_out: list[str] = []
         found = [self._known(id, rows.get(id, (None, None)), left_out) for id in ids]
         if left_out:
@@ -134,8 +199,23 @@ class CheckedLabels:
 class FolderDatastore(CheckedLabels, LocalDatastore):  # type: ignore[misc]
     """MONAI Label's own for a folder, with radiographs' suffixes."""
 
-    def __init__(self, folder: str, *, auto_reload: bool, read_only: bool) -> None:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        classes: Path | None = None,
+        auto_reload: bool = True,
+        read_only: bool = False,
+    ) -> None:
+        self.classes = classes
         super().__init__(folder, extensions=PATTERNS, auto_reload=auto_reload, read_only=read_only)
+
+
+def _name(name: Any, *, what: str) -> str:
+    try:
+        return plain_name(name, what=what)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
 
 
 def _is_good(mask: Path, image: Path) -> bool:
