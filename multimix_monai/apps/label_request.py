@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+SENT = "sent"  # set by this server alone: the image is a file that a client sent
 _NO_NAMES = ("", ".", "..")
 _NO_PART = "/\\\0"
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
-from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
@@ -33,7 +34,7 @@ from multimix_monai.apps.label_answer import answer
 from multimix_monai.apps.label_datalist import CLASS_KEY, digest
 from multimix_monai.apps.label_judge import CurrentJudge
 from multimix_monai.apps.label_learn import SERVER_PID, Training, end_with_parent
-from multimix_monai.apps.label_request import plain_settings
+from multimix_monai.apps.label_request import SENT, plain_settings
 from multimix_monai.apps.label_scores import Scores, choose
 from multimix_monai.apps.label_store import FINAL, FolderDatastore
 from multimix_monai.apps.pacs import MODALITIES, USER, login
@@ -80,6 +81,7 @@ class MultiMixApp(MONAILabelApp):
         )
         self.judge = CurrentJudge(lambda: self.training.weights, {"force": self.options["force"]})
         self.scores = Scores(self.folder / "scores")
+        self.asked: tuple[str, list[str]] | None = None
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -101,6 +103,7 @@ class MultiMixApp(MONAILabelApp):
             return super().init_datastore()
         return FolderDatastore(
             self.studies,
+            classes=self.classes,
             auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )
@@ -121,6 +124,7 @@ class MultiMixApp(MONAILabelApp):
             cache=Path(self.app_dir, "retrieved"),
             modalities=self.options["modalities"],
             pool=self.options["pool"],
+            classes=self.classes,
             auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
         )
 
@@ -145,7 +149,7 @@ class MultiMixApp(MONAILabelApp):
 
     def init_batch_infer(self) -> BatchInferTask:
         """MONAI Label's own, on machines without a GPU too."""
-        return BatchInfer()
+        return BatchInfer(self)
 
     def bundle_path(self, model: str | None) -> str:
         """What MONAI Label lets a process import from: what is there anyway.
@@ -155,19 +159,49 @@ class MultiMixApp(MONAILabelApp):
         return str(self.app_dir)
 
     def async_scoring(self, method: str | None, params: Any = None) -> Any:
-        """Not beside another one, and not where nothing is to be scored."""
-        if self._server_mode and (processes("scoring") or not self.unscored()):
+        """Not beside another one, and not where nothing new is to be scored.
+
+        Differs: MONAI Label's asks the server for it from a training too, by an address at which
+        that may not listen; ours scores when the next sample is asked for.
+        """
+        if not self._server_mode or processes("scoring") or not self.unscored():
             return {}
         return super().async_scoring(method, params)
 
     def unscored(self) -> bool:
-        """Whether an image has no score by the weights of now."""
-        return bool(self.scores.lacking(self.judge().digest, self.datastore().candidates()))
+        """Whether images have no score by the weights of now that were not just asked for.
+
+        What cannot be retrieved stays without one, and is asked for once.
+        """
+        weights = self.judge().digest
+        lacking = (weights, self.scores.lacking(weights, self.datastore().candidates()))
+        new = bool(lacking[1]) and lacking != self.asked
+        self.asked = lacking
+        return new
 
     def end_with_server(self) -> None:
         """In a process that the server started: end when it is gone."""
         if not self._server_mode:
             end_with_parent(int(os.environ.get(SERVER_PID, os.getppid())))
+
+    def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """As of MONAI Label, of an image of the datastore or of a file that a client sent.
+
+        Differs: MONAI Label's judges any file of this machine that a request names.
+
+        Raises:
+            HTTPException: 404, no such image; 422, what was found cannot be saved so.
+        """
+        if request.get(SENT):
+            return super().infer(request, datastore)  # type: ignore[no-any-return]
+        store, image = datastore or self.datastore(), str(request["image"])
+        tag = found_tag(request)
+        known = {**request, "image": str(store.path_of(image))}
+        found: dict[str, Any] = super().infer(known, store)  # which saves no label of a path
+        if request.get("save_label") and found["file"]:
+            info = {"model": request["model"], "params": found["params"]}
+            found["label"] = store.save_label(image, found["file"], tag, info)
+        return found
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """As of MONAI Label.
@@ -185,6 +219,21 @@ class MultiMixApp(MONAILabelApp):
         store = self.datastore()
         infos = (store.get_label_info(id, FINAL) for id in store.get_labeled_images())
         return self.classes is not None or any(CLASS_KEY in info for info in infos)
+
+
+def found_tag(request: Mapping[str, Any]) -> str:
+    """The tag under which a request saves what an algorithm found.
+
+    Raises:
+        HTTPException: 422, it is that of what a person answers for.
+    """
+    asked = request.get("label_tag") or DefaultLabelTag.ORIGINAL
+    tag = str(getattr(asked, "value", asked))
+    if tag == FINAL:
+        raise HTTPException(
+            422, f'"{FINAL}" is for what a person has drawn or corrected: save that as a label'
+        )
+    return tag
 
 
 class Infer(InferTask):
@@ -208,11 +257,9 @@ class Infer(InferTask):
         """Path of the label, and what was found.
 
         Raises:
-            HTTPException: 404, no such image; 422, it cannot be judged, or not be written so. In a
-                batch that is told in `params`, and the others go on.
+            HTTPException: 422, it cannot be judged, or not be written so. In a batch that is told
+                in `params`, and the others go on.
         """
-        if not request.get("image"):
-            raise HTTPException(404, "no such image in the datastore: GET /datastore/?output=all")
         start, path = time.perf_counter(), Path(request["image"])
         wanted = request.get("result_extension")
         try:
@@ -230,8 +277,18 @@ class Infer(InferTask):
 class BatchInfer(BatchInferTask):
     """MONAI Label's own; it divides by the number of GPUs, so without one it is not told of any."""
 
+    def __init__(self, app: MultiMixApp) -> None:
+        self.app = app
+
     def __call__(self, request: dict[str, Any], datastore: Datastore, infer: Any) -> Any:
-        """As of MONAI Label; says which case it is at."""
+        """As of MONAI Label; says which case it is at.
+
+        Raises:
+            HTTPException: 422, what is found cannot be saved so.
+        """
+        self.app.end_with_server()
+        found_tag(request)
+        request = {**request, SENT: False}
         done = {"cases": 0}
 
         def counted(*args: Any) -> Any:
@@ -282,7 +339,7 @@ class Train(TrainTask):
         chosen = {n: v for n, v in request.items() if n in (*known, *FURTHER)}
         try:
             chosen = plain_settings(chosen, known=known)
-            images, left_out = datastore.known(self.app.classes)
+            images, left_out = datastore.known()
             return vars(self.training.run(images, left_out=left_out, settings=chosen))
         except (ValueError, OSError, FloatingPointError) as error:
             message = " ".join(str(error).split())

@@ -213,7 +213,7 @@ class LabelServer:
         return requests.post(self.url + path, json=body, params=query, timeout=120)  # type: ignore[arg-type]
 
     def infer(
-        self, image: str, *, model: str = "multimix", output: str = "", **params: object
+        self, image: str, /, *, model: str = "multimix", output: str = "", **params: object
     ) -> requests.Response:
         query = {"image": image} | ({"output": output} if output else {})
         data = {"params": json.dumps(params)}

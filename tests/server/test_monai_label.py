@@ -438,9 +438,63 @@ def test_real_radiographs_are_segmented(
     server.kill()
 
 
-def test_no_other_page_of_a_browser_may_read_images(server: Any) -> None:
+def test_no_other_page_of_a_browser_may_read_images_or_start_a_training(server: Any) -> None:
     import requests
 
-    for origin, allowed in ((server.url, server.url), ("https://elsewhere.example", None)):
-        answer = requests.get(f"{server.url}/info/", headers={"Origin": origin}, timeout=60)
-        assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+    own = requests.get(f"{server.url}/info/", headers={"Origin": server.url}, timeout=60)
+    assert own.ok and own.headers["Access-Control-Allow-Origin"] == server.url
+    for headers in ({"Origin": "https://elsewhere.example"}, {"Host": "rebound.example:8000"}):
+        answer = requests.get(f"{server.url}/info/", headers=headers, timeout=60)
+        assert answer.status_code == 403 and "Access-Control-Allow-Origin" not in answer.headers
+        sent = requests.post(f"{server.url}/train/multimix", headers=headers, timeout=60)
+        assert sent.status_code == 403
+    assert server.post("/reload").status_code == 404
+
+
+def test_no_request_runs_code_or_reaches_other_files(
+    server: Any, folder: Folder, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    code = f"$__import__('os').system('touch {made}')"
+    (tmp_path / "multimix_monai.py").write_text(f"open({str(made)!r}, 'w')")
+    for settings in ({"max_epochs": code}, {"bundle_path": str(tmp_path)}):
+        assert server.post("/train/multimix", settings).ok
+        assert server.finish()["status"] == "ERROR" and not made.exists()
+    outside = tmp_path / "outside.png"
+    grey(draw(1)).save(outside)
+    for ask in (
+        server.infer(str(outside)),
+        server.infer("nobody", image=str(outside)),
+        server.infer("README.md"),  # a file of the folder that the server was started in
+        server.infer("nobody", sent=True),
+    ):
+        assert ask.status_code == 404, ask.text
+    name = "pneumonia_probability"
+    found, own = (parts(server.infer("case0", **p))[0] for p in ({"image": str(outside)}, {}))
+    assert found[name] == own[name]
+    assert server.post("/infer/wsi/multimix", {}, image=str(outside)).status_code == 404
+    body = {"images": [str(outside)], "sent": True}
+    assert server.post("/batch/infer/multimix", body).ok
+    assert server.finish("batch")["status"] == "ERROR"
+    before = sorted(folder.studies.rglob("*"))
+    for image, name in (("../new", "new.png"), ("datastore_v2", "new.json"), (".", "new.png")):
+        assert upload_image(server, image, outside, name=name).status_code == 422
+    assert server.save("case0", folder.answer("case0"), tag="../../final").status_code == 422
+    assert sorted(folder.studies.rglob("*")) == before
+
+
+def upload_image(server: Any, image: str, path: Path, *, name: str) -> Any:
+    import requests
+
+    with path.open("rb") as file:
+        sent = {"params": {"image": image}, "files": {"file": (name, file)}}
+        return requests.put(f"{server.url}/datastore/image", timeout=60, **sent)
+
+
+def test_what_an_algorithm_found_is_not_saved_as_drawn_by_a_person(server: Any) -> None:
+    before = server.get("/datastore/", output="all").json()
+    found = server.infer("case4", save_label=True, label_tag="final")
+    assert found.status_code == 422 and "a person" in found.json()["detail"]
+    assert server.post("/batch/infer/multimix", {"label_tag": "final"}).ok
+    assert server.finish("batch")["status"] == "ERROR"
+    assert server.get("/datastore/", output="all").json() == before
