@@ -8,6 +8,8 @@ import re
 import shutil
 import signal
 import subprocess
+import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -238,7 +240,7 @@ def test_without_any_label_infer_works_and_train_says_what_is_missing(server: An
 def test_a_label_that_does_not_fit_is_refused_where_it_is_saved(
     server: Any, folder: Folder, tmp_path: Path
 ) -> None:
-    small = write_mask(tmp_path, "small", np.ones((64, 64), np.uint8))
+    small = write_mask(tmp_path, "small.refused", np.ones((64, 64), np.uint8))
     empty = write_mask(tmp_path, "empty", np.zeros(SIZE, np.uint8))
     for path, words in ((small, "64x64"), (empty, "empty")):
         answer = server.save("case0", path)
@@ -246,6 +248,7 @@ def test_a_label_that_does_not_fit_is_refused_where_it_is_saved(
     wrong = server.save("case0", folder.answer("case0"), pneumonia="maybe")
     assert wrong.status_code == 422 and "maybe" in wrong.json()["detail"]
     assert server.save("nobody", small).status_code == 404
+    assert not list(Path(tempfile.gettempdir()).glob("*.refused.png"))  # what was sent is gone
     assert server.get("/info/").json()["datastore"]["completed"] == 0
 
 
@@ -454,6 +457,8 @@ def test_no_other_page_of_a_browser_may_read_images_or_start_a_training(server: 
 def test_no_request_runs_code_or_reaches_other_files(
     server: Any, folder: Folder, tmp_path: Path
 ) -> None:
+    import requests
+
     made = tmp_path / "made"
     code = f"$__import__('os').system('touch {made}')"
     (tmp_path / "multimix_monai.py").write_text(f"open({str(made)!r}, 'w')")
@@ -476,6 +481,10 @@ def test_no_request_runs_code_or_reaches_other_files(
     body = {"images": [str(outside)], "sent": True}
     assert server.post("/batch/infer/multimix", body).ok
     assert server.finish("batch")["status"] == "ERROR"
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("../" * 20 + str(made)))
+    sent = {"params": {"uncompress": True}, "files": {"files": (tmp_path / "evil.tar").open("rb")}}
+    assert not requests.put(f"{server.url}/session/", timeout=60, **sent).ok and not made.exists()
     before = sorted(folder.studies.rglob("*"))
     for image, name in (("../new", "new.png"), ("datastore_v2", "new.json"), (".", "new.png")):
         assert upload_image(server, image, outside, name=name).status_code == 422
