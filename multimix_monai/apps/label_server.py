@@ -195,10 +195,10 @@ class MultiMixApp(MONAILabelApp):
         if request.get(SENT):
             return super().infer(request, datastore)  # type: ignore[no-any-return]
         store, image = datastore or self.datastore(), str(request["image"])
-        tag = found_tag(request)
+        tag = found_tag(request) if request.get("save_label") else None
         known = {**request, "image": str(store.path_of(image))}
         found: dict[str, Any] = super().infer(known, store)  # which saves no label of a path
-        if request.get("save_label") and found["file"]:
+        if tag and found["file"]:
             info = {"model": request["model"], "params": found["params"]}
             found["label"] = store.save_label(image, found["file"], tag, info)
         return found
