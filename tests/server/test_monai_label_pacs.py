@@ -11,6 +11,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+import requests
 from PIL import Image
 
 from multimix_monai.apps import pacs_images
@@ -109,6 +110,13 @@ def test_the_loop_on_a_pacs_ends_with_a_segmentation_that_a_query_finds(
     assert one.get("/datastore/", output="all").json()["objects"][other]["labels"] == {}
     orthanc.start()
     assert one.save(other, label).ok
+    assert orthanc.count() == 6
+    for again in ("other.png", "mask.png"):  # each time another object: the newest counts
+        assert one.save(series, tmp_path / again, pneumonia=0).ok
+    assert orthanc.count() == 8 and one.get("/info/").json()["datastore"]["completed"] == 2
+    wanted = {"id": series, "tag": "final"}
+    deleted = requests.delete(f"{one.url}/datastore/label", params=wanted, timeout=60)
+    assert deleted.status_code == 422 and "removed there" in deleted.json()["detail"]
 
     told = one.log() + "".join(p.read_text() for p in (tmp_path / "app/logs").iterdir())
     assert "GEHEIM" not in told and series not in told and orthanc.password not in told
