@@ -1,4 +1,4 @@
-"""Checks of the datastores of the MONAI Label app, run by a Python that has MONAI Label.
+"""Checks of the MONAI Label app without a server, run by a Python that has MONAI Label.
 
 `python label_stores.py FOLDER` prints by name what failed, as JSON.
 """
@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 
 from multimix_monai.apps import label_pacs
 from multimix_monai.apps.label_pacs import Drawn, PacsDatastore
+from multimix_monai.apps.label_server import BatchInfer, MultiMixApp
 from multimix_monai.apps.label_store import FINAL, FolderDatastore
 from multimix_monai.dicom.web_faults import ServerError
 
@@ -181,6 +182,25 @@ def a_label_here_gives_way_to_a_newer_one_and_is_none_once_it_is_gone_there(root
     assert not store.get_label_uri("1.0", FINAL) and store.get_labeled_images() == []
 
 
+def what_cannot_be_scored_is_asked_for_once(root: Path) -> None:
+    lacking = ["a", "b"]
+    app: Any = SimpleNamespace(asked=None, judge=lambda: SimpleNamespace(digest="weights"))
+    app.datastore = lambda: SimpleNamespace(candidates=lambda: lacking)
+    app.scores = SimpleNamespace(lacking=lambda weights, ids: list(ids))
+    assert MultiMixApp.unscored(app) and not MultiMixApp.unscored(app)
+    lacking.remove("a")
+    assert MultiMixApp.unscored(app) and not MultiMixApp.unscored(app)
+    lacking.clear()
+    assert not MultiMixApp.unscored(app)
+
+
+def what_a_server_started_asks_it_nothing_and_ends_with_it(root: Path) -> None:
+    ended: list[bool] = []
+    child: Any = SimpleNamespace(_server_mode=False, end_with_server=lambda: ended.append(True))
+    assert MultiMixApp.async_scoring(child, None) == {}
+    assert refused(BatchInfer(child), {"label_tag": "final"}, None, None) and ended
+
+
 CHECKS = (
     what_others_saved_meanwhile_is_kept,
     a_label_replaces_one_of_another_suffix,
@@ -188,6 +208,8 @@ CHECKS = (
     the_newest_lungs_of_each_image_count,
     images_of_the_csv_are_the_first_of_the_pool,
     a_label_here_gives_way_to_a_newer_one_and_is_none_once_it_is_gone_there,
+    what_cannot_be_scored_is_asked_for_once,
+    what_a_server_started_asks_it_nothing_and_ends_with_it,
 )
 
 

@@ -1,4 +1,4 @@
-"""The app's datastores by MONAI Label's own code, without a server: `make test-server`."""
+"""The app by MONAI Label's own code without a server: `make test-server`."""
 
 from __future__ import annotations
 
