@@ -461,10 +461,10 @@ def test_no_request_runs_code_or_reaches_other_files(
 
     made = tmp_path / "made"
     code = f"$__import__('os').system('touch {made}')"
-    (tmp_path / "multimix_monai.py").write_text(f"open({str(made)!r}, 'w')")
-    for settings in ({"max_epochs": code}, {"bundle_path": str(tmp_path)}):
-        assert server.post("/train/multimix", settings).ok
-        assert server.finish()["status"] == "ERROR" and not made.exists()
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(made)!r}, 'w')")
+    assert server.post("/train/multimix", {"max_epochs": code, "bundle_path": str(tmp_path)}).ok
+    assert server.finish()["status"] == "ERROR" and not made.exists()
+    assert "a setting of a request" in server.progress()
     outside = tmp_path / "outside.png"
     grey(draw(1)).save(outside)
     for ask in (
