@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
+import shutil
 import tarfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -161,10 +162,21 @@ def guard() -> None:
     app.add_middleware(Guard, hosts=options.get("hosts", LOOPBACK), origins=origins)
 
 
-# An archive that a client sends is unpacked; what it names stays in its folder.
-tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+def guard_archives() -> None:
+    """What the archive of a session names stays in its folder.
+
+    Where Python cannot see to that (before 3.10.12 and 3.11.4), tar archives are not taken.
+    """
+    if hasattr(tarfile, "data_filter"):
+        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+        return
+    for name in [name for name, *_ in shutil.get_unpack_formats() if "tar" in name]:
+        shutil.unregister_unpack_format(name)
+
+
 mimetypes.add_type("application/dicom", SEG)
 guard()
+guard_archives()
 app.router.lifespan_context = lifespan
 kept = [route for route in app.router.routes if not getattr(route, "path", "").startswith(DEAD)]
 app.router.routes[:] = [*router.routes, *kept]  # before MONAI Label's of the same path
