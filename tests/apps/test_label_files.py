@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from PIL import Image
 
 from multimix_monai.apps.label_files import _rows_run_up, read_label, suffix_for, write_plane
@@ -56,7 +58,6 @@ def test_a_label_for_nifti_lies_on_its_voxels(
 def test_an_nrrd_lies_where_the_radiograph_lies(
     tmp_path: Path, mask: np.ndarray, image: Path, direction: tuple[int, int] | None
 ) -> None:
-    pytest.importorskip("nrrd")
     if direction is not None:
         image = tmp_path / "image.nii.gz"
         affine = np.diag([direction[0] * 0.2, direction[1] * 0.3, 1, 1])
@@ -65,7 +66,7 @@ def test_an_nrrd_lies_where_the_radiograph_lies(
     for suffix in (".nrrd", ".nii.gz"):
         write_plane(tmp_path / f"label{suffix}", mask, image=image)
         assert np.array_equal(read_label(tmp_path / f"label{suffix}", image=image), mask)
-    sitk = pytest.importorskip("SimpleITK")  # another reader: both formats in the same place
+    # Another reader finds both formats in the same place.
     one, two = (sitk.ReadImage(tmp_path / f"label{s}") for s in (".nrrd", ".nii.gz"))
     assert one.GetSize() == two.GetSize() == (COLUMNS, ROWS, 1)
     for place in ("GetSpacing", "GetOrigin", "GetDirection"):
@@ -74,7 +75,6 @@ def test_an_nrrd_lies_where_the_radiograph_lies(
 
 
 def test_an_nrrd_has_the_spacing_of_a_dicom_radiograph(tmp_path: Path, mask: np.ndarray) -> None:
-    nrrd = pytest.importorskip("nrrd")
     drawn = Radiograph(np.eye(ROWS, COLUMNS, dtype=np.float32), (0.14, 0.15))
     write_dx(tmp_path / "a.dcm", drawn, patient_name="A", patient_id="1", seed=0)
     write_plane(tmp_path / "label.nrrd", mask, image=tmp_path / "a.dcm")
