@@ -196,7 +196,7 @@ def _develop_amount(text: str) -> tuple[str, int | float | str]:
 
 def _amount(text: str) -> tuple[str, int | float | str]:
     """Source, and a number of patients, a share of them, or else the text."""
-    source, _, amount = text.partition("=")
+    source, _, amount = text.rpartition("=")
     if amount == "all":
         return source, 1.0
     if re.fullmatch(r"\d+", amount):

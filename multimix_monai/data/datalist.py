@@ -173,19 +173,19 @@ def _hold_out(
     cases: Sequence[Case], amounts: Mapping[str, int | float | str], *, seed: int, name: str
 ) -> tuple[list[Case], list[Case]]:
     """What is left of all sources, and what is set aside of those that are named."""
-    held: list[Case] = []
+    rest, held = list(cases), []
     for source, amount in amounts.items():
-        own = [case for case in cases if case.source == source]
+        own = [case for case in rest if case.source == source]
         try:
             if isinstance(amount, str):
-                _, some = hold_out_named(own, amount)
+                kept, some = hold_out_named(own, amount)
             else:
-                _, some = hold_out(own, amount, seed=seed)
+                kept, some = hold_out(own, amount, seed=seed)
         except ValueError as error:
             raise ValueError(f"{name} {source}: {error}") from error
+        rest = [case for case in rest if case.source != source] + kept
         held += some
-    taken = {(case.source, case.case) for case in held}
-    return [case for case in cases if (case.source, case.case) not in taken], held
+    return rest, held
 
 
 def _items(

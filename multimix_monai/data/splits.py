@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,11 +70,7 @@ def hold_out(
     count = math.floor(amount * len(strata) + 0.5) if isinstance(amount, float) else amount
     if not 0 <= count <= len(strata):
         raise ValueError(f"{count} patients asked for, but there are {len(strata)}: ask for fewer")
-    held = set(stratified_order(strata, seed=seed)[:count])
-    return (
-        [case for case in cases if _name(*patient_of(case)) not in held],
-        [case for case in cases if _name(*patient_of(case)) in held],
-    )
+    return _apart(cases, set(stratified_order(strata, seed=seed)[:count]))
 
 
 def hold_out_named(cases: Sequence[Case], pattern: str) -> tuple[list[Case], list[Case]]:
@@ -89,14 +85,11 @@ def hold_out_named(cases: Sequence[Case], pattern: str) -> tuple[list[Case], lis
         wanted = re.compile(pattern)
     except re.error as error:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-    held = {patient_of(case) for case in cases if wanted.search(case.case)}
+    held = {_name(*patient_of(case)) for case in cases if wanted.search(case.case)}
     if not held:
         some = f"; one is {cases[0].case}" if cases else ""
         raise ValueError(f"no image has a name like {pattern!r}{some}")
-    return (
-        [case for case in cases if patient_of(case) not in held],
-        [case for case in cases if patient_of(case) in held],
-    )
+    return _apart(cases, held)
 
 
 def choose_masked(cases: Iterable[Case], count: int | None, *, seed: int) -> set[Case]:
@@ -165,6 +158,14 @@ def _patient_strata(cases: Iterable[Case]) -> dict[str, Hashable]:
         mask = ("mask",) if case.mask else ()
         known[_name(*patient_of(case))] |= {f"source {case.source}", *facts, *mask}
     return {patient: frozenset(facts) for patient, facts in known.items()}
+
+
+def _apart(cases: Sequence[Case], held: Set[str]) -> tuple[list[Case], list[Case]]:
+    """Cases of other patients, and those of the patients that are held."""
+    return (
+        [case for case in cases if _name(*patient_of(case)) not in held],
+        [case for case in cases if _name(*patient_of(case)) in held],
+    )
 
 
 def _name(source: str, name: str) -> str:

@@ -52,6 +52,15 @@ def test_sources_are_mixed_counted_and_written(root: Path) -> None:
     assert "pneumonia" in result.output and stored["content_hash"][:12] in result.output
 
 
+def test_a_folder_may_have_an_equals_sign_in_its_name(root: Path) -> None:
+    (root / "ward").rename(root / "ward=2")
+    result = run(
+        "ward=2", "--test", "ward=2=3", "--dataset-dir", root, "--output", root / "datalist.json"
+    )
+    assert result.exit_code == 0, result.output
+    assert len(json.loads((root / "datalist.json").read_text())["test"]) == 3
+
+
 def test_check_leaves_out_what_is_no_good_by_name(root: Path) -> None:
     (root / "ward/images/w0.png").write_bytes((root / "ward/images/w0.png").read_bytes()[:60])
     Image.fromarray(np.full((6, 8), 7, np.uint8)).save(root / "ward/images/w1.png")
