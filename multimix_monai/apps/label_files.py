@@ -15,14 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from multimix_monai.data.images import NIFTI_SUFFIXES, ImageError, read_mask
+from multimix_monai.data.images import (
+    NIFTI_SUFFIXES,
+    ROWS_FLIPPED,
+    ImageError,
+    read_mask,
+    rows_run_up,
+)
 from multimix_monai.transforms.load import read_radiograph
 
 PNG, NRRD, RAW, SEG = ".png", ".nrrd", ".bin", ".dcm"
 SUFFIXES = (PNG, *NIFTI_SUFFIXES, NRRD, SEG)
 _MAX_16_BIT = 65535
 _LPS = "left-posterior-superior"
-_ROWS_FLIPPED = "rows flipped"  # a step of `read_image`
 
 
 def suffix_for(image: Path, wanted: str | None) -> str:
@@ -71,7 +76,7 @@ def _placed(plane: NDArray[Any], *, image: Path) -> tuple[NDArray[Any], NDArray[
     import nibabel as nib
 
     source: Any = nib.load(image)
-    stored = plane[::-1] if _ROWS_FLIPPED in radiograph.steps else plane
+    stored = plane[::-1] if ROWS_FLIPPED in radiograph.steps else plane
     return stored.T.reshape(source.shape), source.affine
 
 
@@ -137,9 +142,8 @@ def _rows_run_up(header: Mapping[str, Any]) -> bool:
     directions = np.nan_to_num(np.array(header.get("space directions", np.zeros((3, 3))), float))
     space = str(header.get("space", _LPS)).lower()
     names = space.split("-") if "-" in space else list(space)
-    left, posterior = (names[0][:1] == "l", names[1][:1] == "p")
-    column, row = directions[0, 0], directions[1, 1]
-    return bool((-row if posterior else row) > 0 > (-column if left else column))
+    to_ras = [-1 if name[:1] in "lp" else 1 for name in names[:2]]
+    return rows_run_up(np.diag([*to_ras, 1]) @ directions.T)
 
 
 def _binary(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ from PIL import Image
 
 PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+ROWS_FLIPPED = "rows flipped"  # a step of `read_image`
 IMAGE_SUFFIXES = (*PILLOW_SUFFIXES, *NIFTI_SUFFIXES, ".img")
 
 _JSRT_SHAPE = (2048, 2048)
@@ -264,9 +265,18 @@ def _read_nifti(
     values = stored.reshape(stored.shape[:2]).T
     column_mm, row_mm = (float(mm) for mm in volume.header.get_zooms()[:2])
     spacing_mm = None if (row_mm, column_mm) == (1.0, 1.0) else (row_mm, column_mm)
-    if volume.affine[1, 1] > 0 > volume.affine[0, 0]:
-        return values[::-1], spacing_mm, ("transposed", "rows flipped")
+    if rows_run_up(volume.affine):
+        return values[::-1], spacing_mm, ("transposed", ROWS_FLIPPED)
     return values, spacing_mm, ("transposed",)
+
+
+def rows_run_up(affine: NDArray[np.floating]) -> bool:
+    """Whether rows run upwards while columns run to the patient's left.
+
+    Args:
+        affine: of NIfTI, to right, front and head, of the axes (column, row, slice).
+    """
+    return bool(affine[1, 1] > 0 > affine[0, 0])
 
 
 def _to_unit_range(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], str]:
