@@ -226,7 +226,7 @@ def summary(output: Path) -> str:
     """
     dice: dict[str, dict[int, float]] = {}
     for (system, masks, _), results in by_key(load_results(output)).items():
-        values = [result.figures("in-domain")["Dice"] for result in results]
+        values = [result.figures(result.own)["Dice"] for result in results]
         dice.setdefault(system, {})[masks] = float(np.mean(values))
     if BASELINE not in dice:
         return f"{BASELINE} has no finished run yet"

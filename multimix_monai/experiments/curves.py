@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multimix_monai.experiments.compare import Key
-from multimix_monai.experiments.results import IN_DOMAIN, Result, amount
+from multimix_monai.experiments.results import Result, amount
 from multimix_monai.handlers.figures import COLOURS, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def plot_metric(groups: dict[Key, list[Result]], *, metric: str, output: Path) -
 
 
 def values_of(seeds: Sequence[Result], metric: str) -> list[float]:
-    """In-domain, of the seeds that have one."""
-    found = [seed.figures(IN_DOMAIN).get(metric) for seed in seeds]
+    """Of the cases that a run holds back, of the seeds that have one."""
+    found = [seed.figures(seed.own).get(metric) for seed in seeds]
     return [value for value in found if value is not None and value == value]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from multimix_monai.experiments.runner import DONE
 
 IN_DOMAIN = "in-domain"
+DEVELOPMENT = "development"  # patients that are not those of the test
 EXTERNAL = "external-"
 # Metric -> the task and the name in metrics.json, in the order of the paper's table.
 METRICS = {
@@ -56,12 +57,17 @@ class Result:
         """Of weights, order and choice of annotated cases."""
         return int(self.record["seed"])
 
+    @property
+    def own(self) -> str:
+        """Domain of the cases that the run's datalist holds back."""
+        return DEVELOPMENT if self.record.get("development") else IN_DOMAIN
+
     @cached_property
     def reports(self) -> dict[str, Path]:
         """Domain -> folder of its report."""
         external = sorted(self.folder.glob(f"{EXTERNAL}*"))
         names = {path.name.removeprefix(EXTERNAL): path for path in external}
-        return {IN_DOMAIN: self.folder / "evaluation", **names}
+        return {self.own: self.folder / "evaluation", **names}
 
     def figures(self, domain: str) -> dict[str, float]:
         """Metric -> value of what the run learned and the domain knows."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from multimix_monai.experiments.compare import Comparison, Key, compare
 from multimix_monai.experiments.curves import plot_curves
-from multimix_monai.experiments.results import IN_DOMAIN, METRICS, Result, by_key, load_results
+from multimix_monai.experiments.results import METRICS, Result, by_key, load_results
 
 SHOWN = ("accuracy", "F1 normal", "F1 pneumonia", "AUC", "Dice", "HD95 px", "SSIM")
 IN_PIXELS = ("HD px", "HD95 px")
@@ -31,7 +31,7 @@ def write_tables(output: Path) -> str:
     domains = domains_of(results)
     rows = [row for key, seeds in groups.items() for row in rows_of(key, seeds, domains)]
     write_csv(output / "table.csv", rows)
-    text = markdown(groups, domains, development=any(r.record.get("development") for r in results))
+    text = markdown(groups, domains)
     baseline = results[0].record.get("baseline")
     if baseline is not None:
         compared = compare(groups, baseline=baseline, domains=domains)
@@ -43,10 +43,11 @@ def write_tables(output: Path) -> str:
     return text
 
 
-def domains_of(results: Iterable[Result]) -> list[str]:
-    """In-domain first, then the external sources."""
+def domains_of(results: Sequence[Result]) -> list[str]:
+    """The runs' own first, then the external sources."""
+    own = sorted({result.own for result in results}, reverse=True)
     found = {name for result in results for name in result.reports}
-    return [IN_DOMAIN, *sorted(found - {IN_DOMAIN})]
+    return [*own, *sorted(found - set(own))]
 
 
 def rows_of(key: Key, seeds: Sequence[Result], domains: Sequence[str]) -> list[dict[str, Any]]:
@@ -75,12 +76,8 @@ def known(figures: Sequence[dict[str, float]], metric: str) -> list[float]:
     return [f[metric] for f in figures if metric in f and not math.isnan(f[metric])]
 
 
-def markdown(groups: dict[Key, list[Result]], domains: Sequence[str], *, development: bool) -> str:
-    """A table a domain; a row a system and budget.
-
-    Args:
-        development: the patients of the first domain are not those of the test.
-    """
+def markdown(groups: dict[Key, list[Result]], domains: Sequence[str]) -> str:
+    """A table a domain; a row a system and budget."""
     parts = []
     for domain in domains:
         head = ["system", "masks", "labels", "seeds", *SHOWN]
@@ -91,9 +88,7 @@ def markdown(groups: dict[Key, list[Result]], domains: Sequence[str], *, develop
                 cells = [cell(known(figures, metric), metric=metric) for metric in SHOWN]
                 budget = ["" if n is None else str(n) for n in (masks, labels)]
                 lines.append(line([system, *budget, str(len(figures)), *cells]))
-        own = development and domain == IN_DOMAIN
-        title = "Development, not the test" if own else domain.capitalize()
-        parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
+        parts.append(f"## {domain.capitalize()}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
