@@ -47,10 +47,12 @@ def refuse_other(asked: Mapping[str, Any], path: Path) -> None:
 
 
 @contextmanager
-def attempt(asked: Mapping[str, Any], *, folder: Path) -> Iterator[dict[str, Any]]:
+def attempt(
+    asked: Mapping[str, Any], *, folder: Path
+) -> Iterator[tuple[list[dict[str, Any]], int]]:
     """Hold a run's folder, and keep by which code and for how long it was worked on.
 
-    Yields: `attempts`, all so far, and `lock`, a descriptor. A command that inherits it holds the
+    Yields: all attempts so far, and the lock's descriptor. A command that inherits it holds the
         folder even where the one that started it was killed.
 
     Raises:
@@ -64,7 +66,7 @@ def attempt(asked: Mapping[str, Any], *, folder: Path) -> Iterator[dict[str, Any
         write_json({"asked": asked, "attempts": attempts}, path)
         start = monotonic()
         try:
-            yield {"attempts": attempts, "lock": lock}
+            yield attempts, lock
         finally:
             attempts[-1]["seconds"] = round(monotonic() - start, 1)
             write_json({"asked": asked, "attempts": attempts}, path)

@@ -82,23 +82,18 @@ def do(grid: Grid, run: Run, *, place: Place) -> None:
     refuse_other(wanted, folder / BEGUN)
     if (folder / DONE).is_file():
         return
-    with attempt(wanted, folder=folder) as state:
+    with attempt(wanted, folder=folder) as (attempts, lock):
         write_json(wanted["settings"], folder / "settings.json")
         for command in commands_of(grid, run, place=place):
             commands.append(shlex.join(["python", *command[1:]]))
-            log, keep = folder / "log.txt", (state["lock"],)
-            execute(command, log=log, threads=place.threads, name=run.name, keep=keep)
-    write_json(record_of(grid, run, place, commands, state["attempts"]), folder / DONE)
+            log = folder / "log.txt"
+            execute(command, log=log, threads=place.threads, name=run.name, keep=[lock])
+    made = {**wanted, "commands": commands, **worked(attempts)}
+    write_json({**identity(grid, run, place=place), **made}, folder / DONE)
 
 
-def record_of(
-    grid: Grid,
-    run: Run,
-    place: Place,
-    commands: Sequence[str],
-    attempts: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """What run.json says of a finished run."""
+def identity(grid: Grid, run: Run, *, place: Place) -> dict[str, Any]:
+    """Which run of a grid it is, and of what data."""
     return {
         "system": run.system.name,
         "masks": run.masks,
@@ -106,13 +101,17 @@ def record_of(
         "seed": run.seed,
         "baseline": grid.baseline,
         "development": bool(grid.develop),
-        **asked(grid, run),
         "output": str(place.output),
-        "commands": list(commands),
+        "data_hash": json.loads(datalist_of(run, place).read_text("utf-8"))["content_hash"],
+    }
+
+
+def worked(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """For how long, by which code."""
+    return {
         "seconds": round(sum(one["seconds"] for one in attempts), 1),
         "version": __version__,
         "commit": " ".join(dict.fromkeys(str(one["commit"]) for one in attempts)),
-        "data_hash": json.loads(datalist_of(run, place).read_text("utf-8"))["content_hash"],
     }
 
 
@@ -198,10 +197,11 @@ def write_datalist(options: Sequence[str], path: Path, *, place: Place) -> None:
     Raises:
         ValueError: it is there, but of other options.
     """
-    whole = [*options, "--dataset-dir", str(place.dataset_dir), "--output", str(path)]
-    begun, wanted = path.with_suffix(f".{BEGUN}"), {"options": whole}
+    begun = path.with_suffix(f".{BEGUN}")
+    wanted = {"options": list(options), "dataset_dir": str(place.dataset_dir.resolve())}
     refuse_other(wanted, begun)
-    if not path.is_file():
+    if not begun.is_file():
+        whole = [*options, "--dataset-dir", str(place.dataset_dir), "--output", str(path)]
         log = path.with_suffix(".log")
         execute([*MULTIMIX, "datalist", *whole], log=log, threads=1, name=path.stem)
         write_json({"asked": wanted}, begun)

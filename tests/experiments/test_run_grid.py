@@ -132,6 +132,12 @@ def test_what_is_done_is_not_done_again(done: Path) -> None:
     assert before == {name: (done / "runs" / name / "log.txt").read_bytes() for name in RUNS}
 
 
+def test_the_same_folders_by_other_words_are_the_same(done: Path) -> None:
+    place = ["--dataset-dir", os.path.relpath(done), "--output", os.path.relpath(done / "runs")]
+    ended = experiments("run", done / "grid.json", *place)
+    assert ended.returncode == 0 and "2 of 2 runs are done" in ended.stdout
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
