@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import HTTPException
-from filelock import FileLock
 from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from multimix_monai.apps.label_datalist import Known, class_of, digest, read_classes
 from multimix_monai.apps.label_files import read_label, write_plane
 from multimix_monai.apps.label_request import plain_name
+from multimix_monai.apps.label_turns import TurnTaking
 from multimix_monai.data.files import is_dicom, open_file
 from multimix_monai.data.images import ImageError
 
@@ -28,7 +27,7 @@ PATTERNS = tuple(f"*{form}" for s in SUFFIXES for form in (s, s.upper()))
 KEPT_SUFFIXES = (".png", ".nii", ".nii.gz")  # of labels; others are kept as NIfTI
 
 
-class CheckedLabels:
+class CheckedLabels(TurnTaking):
     """What both datastores do before a finished label is saved. Mixed in before a LocalDatastore.
 
     Differs: from MONAI Label's, which take any file, and answer 500 for an image they do not know.
@@ -87,36 +86,6 @@ class CheckedLabels:
             if other.name.lower() != kept.name.lower():
                 other.unlink(missing_ok=True)
         return saved
-
-    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
-        """As of MONAI Label."""
-        with self._turn():
-            super().update_image_info(image_id, info)  # type: ignore[misc]
-
-    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
-        """As of MONAI Label."""
-        with self._turn():
-            super().update_label_info(label_id, label_tag, info)  # type: ignore[misc]
-
-    def _reconcile_datastore(self) -> None:
-        with self._turn():
-            super()._reconcile_datastore()  # type: ignore[misc]
-
-    def _on_modify_event(self, event: Any) -> None:
-        if event.src_path == self._datastore_config_path:  # type: ignore[attr-defined]
-            with self._turn():
-                pass  # it is read
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """The datastore's file as all processes have left it, for this thread to change.
-
-        Differs: MONAI Label's processes write what they read long ago over what others wrote since.
-        """
-        with FileLock(f"{self._lock_file}.turn"):  # type: ignore[attr-defined]
-            self._config_ts = 0.0  # two writes may have the same time
-            self._init_from_datastore_file()  # type: ignore[attr-defined]
-            yield
 
     def _checked(self, image: Path, label: Path, info: Mapping[str, Any], folder: Path) -> Path:
         """The label's file, or the same in a format that all can read."""

@@ -10,6 +10,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,6 +62,18 @@ def what_others_saved_meanwhile_is_kept(root: Path) -> None:
         assert store.get_label_info("0", FINAL)["pneumonia"] == 1
         assert store.get_image_info("1")["pneumonia"] == 0
         assert store.get_image_info("2")["seen"] and "new" in store.list_images()
+
+
+def a_thread_sees_no_change_by_halves(root: Path) -> None:
+    store = FolderDatastore(str(folder_of(root)), auto_reload=False)
+    with ThreadPoolExecutor() as pool, store._turn():
+        store._datastore.base_path = None  # as MONAI Label has it for a moment
+        del store._datastore.objects["1"]
+        assert pool.submit(store.path_of, "0").result().is_file()
+        assert sorted(pool.submit(store.list_images).result()) == ["0", "1"]
+    assert store.list_images() == ["0"]
+    store.refresh()
+    assert sorted(store.list_images()) == ["0", "1"] and store.path_of("0").is_file()
 
 
 def a_label_replaces_one_of_another_suffix(root: Path) -> None:
@@ -203,6 +216,7 @@ def what_a_server_started_asks_it_nothing_and_ends_with_it(root: Path) -> None:
 
 CHECKS = (
     what_others_saved_meanwhile_is_kept,
+    a_thread_sees_no_change_by_halves,
     a_label_replaces_one_of_another_suffix,
     ids_and_tags_are_no_paths,
     the_newest_lungs_of_each_image_count,
