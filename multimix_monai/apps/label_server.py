@@ -294,7 +294,8 @@ class BatchInfer(BatchInferTask):
         def counted(*args: Any) -> Any:
             result = infer(*args)
             done["cases"] += 1
-            logger.info(f"case {done['cases']}: {result['params']['status']}")
+            found = (result["params"].get(name) for name in ("status", "reason"))
+            logger.info(f"case {done['cases']}: {', '.join(filter(None, found))}")
             return result
 
         if not torch.cuda.is_available():

@@ -219,6 +219,7 @@ def test_a_batch_goes_on_past_what_is_refused_and_images_may_come_and_go(
     answer = server.post("/batch/infer/multimix", settings, images="all")
     assert answer.ok, answer.text
     assert server.finish("batch")["status"] == "DONE", server.log()[-3000:]
+    assert re.findall(r"case \d+: (.*)", server.log()) == ["refused, rotated_180", *10 * ["ok"]]
     server.wait(lambda: server.get("/info/").json()["datastore"]["label_tags"] == {"original": 10})
     objects = server.get("/datastore/", output="all").json()["objects"]
     assert not objects["aaa"]["labels"]
