@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from multimix_monai.apps.bundle_files import (
+    beside_weights,
     config_files,
     default_bundle_root,
     own_bundle,
@@ -97,6 +98,7 @@ def start_process(backend: str, device: torch.device) -> None:
 
 
 __all__ = [
+    "beside_weights",
     "config_files",
     "default_bundle_root",
     "evaluate",

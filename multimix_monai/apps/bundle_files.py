@@ -55,3 +55,9 @@ def trained_or_own(ckpt_dir: str, bundle_root: str) -> str:
     path = trained if trained.is_file() else Path(bundle_root) / "models" / "model.pt"
     logger.info("weights: %s", path)
     return str(path)
+
+
+def beside_weights(ckpt_path: str, name: str, bundle_root: str) -> str:
+    """A file that was fitted to weights lies beside them; else that of the bundle's own weights."""
+    beside = Path(ckpt_path).with_name(name)
+    return str(beside if beside.is_file() else Path(bundle_root) / "models" / name)

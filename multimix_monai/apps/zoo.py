@@ -71,9 +71,9 @@ def _clear(target: Path) -> None:
 
 
 def _models(source: Path) -> Iterator[Path]:
-    """The weights, and what belongs to them."""
-    yield source / "models" / "model.pt"
-    yield from sorted((source / "models").glob("*.json"))
+    """All weights, and what belongs to them."""
+    for pattern in ("model.pt", "*.json"):
+        yield from sorted((source / "models").rglob(pattern))
 
 
 def _copy(path: Path, target: Path) -> None:

@@ -65,13 +65,14 @@ def publish(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     dataset_dir: Annotated[Path, typer.Option(help="Folder that its sources are relative to.")],
     bundle: Annotated[Path, typer.Option(help="Whose weights they become.")] = Path("bundle"),
+    folder: Annotated[str, typer.Option(help="Of its models, for weights beside its own.")] = "",
     radiographs: Annotated[int, typer.Option(help="To fit the frontal check on.")] = 800,
 ) -> None:
     """Make a run's weights the bundle's, with calibration, frontal check and provenance."""
     from multimix_monai.experiments import publish as module
 
     for path in module.publish(
-        run, dataset_dir=dataset_dir, bundle=bundle, radiographs=radiographs
+        run, dataset_dir=dataset_dir, bundle=bundle, folder=folder, radiographs=radiographs
     ):
         typer.echo(f"wrote {path}")
 

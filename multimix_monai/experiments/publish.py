@@ -28,13 +28,16 @@ PROVENANCE = "provenance.json"
 NOT_AT_INFERENCE = {"percentiles", "bridge", "network_def"}  # and yet the network hangs on them
 
 
-def publish(run: Path, *, dataset_dir: Path, bundle: Path, radiographs: int = 800) -> list[Path]:
+def publish(
+    run: Path, *, dataset_dir: Path, bundle: Path, folder: str = "", radiographs: int = 800
+) -> list[Path]:
     """Put a run's weights into a bundle, with calibration, frontal check and provenance.
 
     Args:
         run: folder of a finished run of a grid.
         dataset_dir: folder that the run's datalist starts from.
         bundle: its folder; its inference.json must work at the run's image size.
+        folder: of the bundle's models, for weights beside those that it uses by itself.
         radiographs: to fit the frontal check on.
 
     Returns:
@@ -50,7 +53,7 @@ def publish(run: Path, *, dataset_dir: Path, bundle: Path, radiographs: int = 80
     if not (configs / "inference.json").is_file():
         raise FileNotFoundError(f"{bundle} is no bundle: name the folder that holds configs/")
     refuse_other_use(result, configs)
-    models = bundle / "models"
+    models = bundle / "models" / folder
     made = models / ".publishing"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from multimix_monai.apps.calibrate import run_network
+from multimix_monai.apps.predict import parser_of
 from multimix_monai.apps.synth import synth_command
+from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.datalist import load_part
 from multimix_monai.experiments.grid import Grid
 from multimix_monai.experiments.publish import datalist_of, finished, publish
@@ -123,6 +125,19 @@ def test_the_bundle_has_the_weights_what_was_fitted_to_them_and_where_they_come_
     assert 0 <= content["figures"]["in-domain"]["Dice"] <= 1
     assert "--dataset-dir DATA" in content["commands"][0]
     assert str(data) not in json.dumps(content) and str(run.parents[2]) not in json.dumps(content)
+
+
+def test_weights_beside_the_bundle_s_own_are_used_with_what_was_fitted_to_them(
+    data: Path, run: Path, bundle: Path
+) -> None:
+    before = bytes_of(bundle)
+    publish(run, dataset_dir=data, bundle=bundle, folder="few", radiographs=20)
+    assert bytes_of(bundle) == before
+    weights = bundle / "models" / "few" / "model.pt"
+    parser = parser_of({"ckpt_path": str(weights), "image_size": 64, "dataset#data": []})
+    assert parser.get_parsed_content("calibration").weights_sha256 == weights_digest(weights)
+    (check,) = parser.get_parsed_content("checks")
+    assert check.model.weights_sha256 == weights_digest(weights)
 
 
 def test_what_cannot_be_calibrated_is_not_published(
