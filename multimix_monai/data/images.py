@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -29,6 +29,7 @@ _JSRT_SHAPE = (2048, 2048)
 _JSRT_SPACING_MM = (0.175, 0.175)
 _MAX_12_BIT = 4095
 _MAX_16_BIT = 65535
+_ORIENTATION, _PHOTOMETRIC = 0x0112, 0x0106  # tags of EXIF and of TIFF
 _DECODER_ERRORS = (
     OSError,
     SyntaxError,  # Pillow: broken PNG chunks
@@ -194,17 +195,33 @@ def _size_bytes(path: Path, file: BinaryIO | None) -> int:
 def _read_pillow(
     path: Path, file: BinaryIO | None
 ) -> tuple[NDArray[np.generic], None, tuple[str, ...]]:
-    with Image.open(file or path) as image:
+    # By its bytes: Pillow maps a file by name, and a TIFF on its side then by the wrong rows.
+    with Image.open(file or io.BytesIO(path.read_bytes())) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise ImageError(f"{path}: holds {image.n_frames} frames: save one radiograph a file")
-        image.load()
-        if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
-            return np.asarray(image).copy(), None, ()
-        if image.mode == "LA":
-            return np.asarray(image.getchannel("L")), None, ("alpha dropped",)
-        alpha = ("alpha dropped",) if image.mode in ("RGBA", "PA") else ()
-        grey, colour = _grey(np.asarray(image.convert("RGB")))
-        return grey, None, (*alpha, *colour)
+        turned = ("turned upright",) if image.getexif().get(_ORIENTATION, 1) != 1 else ()
+        image.load()  # which turns a TIFF
+        values, steps = _plane_of(ImageOps.exif_transpose(image))
+        if image.mode.startswith("I") and _white_is_zero(image):  # Pillow inverts 8 bit by itself
+            values, steps = values.max() - values, (*steps, "inverted")
+        return values, None, (*turned, *steps)
+
+
+def _plane_of(image: Image.Image) -> tuple[NDArray[np.generic], tuple[str, ...]]:
+    """Of a decoded picture: grey values (H, W), and steps."""
+    if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
+        return np.asarray(image).copy(), ()
+    if image.mode == "LA":
+        return np.asarray(image.getchannel("L")), ("alpha dropped",)
+    alpha = ("alpha dropped",) if image.mode in ("RGBA", "PA") else ()
+    grey, colour = _grey(np.asarray(image.convert("RGB")))
+    return grey, (*alpha, *colour)
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """PhotometricInterpretation 0 of a TIFF (TIFF 6.0, section 4)."""
+    tags = getattr(image, "tag_v2", {})
+    return bool(tags.get(_PHOTOMETRIC, 1) == 0)
 
 
 def _grey(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -42,6 +44,34 @@ def test_sixteen_bit_scale_follows_the_detector_range(
     radiograph = read_image(save(tmp_path / "a.png", values))
     np.testing.assert_allclose(radiograph.pixels, values / divisor, atol=1e-7)
     assert radiograph.steps == (f"/ {divisor}",)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_white_is_zero_is_inverted(tmp_path: Path, bits: int) -> None:
+    values = np.array([[0, 100], [200, 255]]).astype(f"uint{bits}")
+    path = save(tmp_path / "a.tif", values)
+    black_is_zero = struct.pack("<HHIH", 262, 3, 1, 1)
+    content = path.read_bytes()
+    assert content.count(black_is_zero) == 1
+    path.write_bytes(content.replace(black_is_zero, struct.pack("<HHIH", 262, 3, 1, 0)))
+    pixels = read_image(path).pixels
+    np.testing.assert_allclose(pixels / pixels.max(), 1 - values / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+@pytest.mark.parametrize(("orientation", "turn"), [(2, np.fliplr), (3, np.rot90), (6, np.rot90)])
+def test_a_picture_is_taken_as_viewers_show_it(
+    tmp_path: Path, suffix: str, orientation: int, turn: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    upright = RAMP.repeat(8, 0).repeat(8, 1)
+    stored = turn(turn(upright)) if orientation == 3 else turn(upright)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / f"a.{suffix}", exif=exif)
+    radiograph = read_image(tmp_path / f"a.{suffix}")
+    np.testing.assert_allclose(radiograph.pixels, upright / 255, atol=0.1)
+    assert radiograph.steps[0] == "turned upright"
+    np.testing.assert_array_equal(read_mask(tmp_path / f"a.{suffix}")[4::8, 4::8], RAMP >= 120)
 
 
 def test_grey_stored_as_rgb_rgba_and_palette_is_the_same_grey(tmp_path: Path) -> None:
