@@ -13,6 +13,7 @@ from multimix_monai.data.dicomdir import images_of, is_dicomdir
 from multimix_monai.data.files import is_dicom, open_file
 from multimix_monai.data.images import IMAGE_SUFFIXES, ImageError, name_without_suffix
 from multimix_monai.data.keys import Keys
+from multimix_monai.data.results import is_case_folder
 
 
 def find_cases(inputs: str | Path | Iterable[str | Path]) -> list[dict[str, Any]]:
@@ -52,12 +53,14 @@ def radiographs_at(path: Path) -> Iterable[Path]:
 def radiographs_below(folder: Path) -> list[Path]:
     """Radiographs at any depth, sorted; a folder that cannot be read is one, to be refused.
 
-    Of a dataset's folder, with images/ and masks/ side by side, masks/ is left out.
+    Of a dataset's folder, with images/ and masks/ side by side, masks/ is left out, and of a folder
+    of results what was written for each case.
     """
     found: set[Path] = set()
     for root, folders, names in os.walk(folder, onerror=lambda error: found.add(_place(error))):
         if {"images", "masks"} <= set(folders):
             folders.remove("masks")
+        folders[:] = [name for name in folders if not is_case_folder(Path(root, name))]
         for path in (Path(root, name) for name in names if not name.startswith(".")):
             if is_archive(path) or is_dicomdir(path):
                 found.update(contents(path))

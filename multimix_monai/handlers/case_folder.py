@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from PIL import Image
 
 from multimix_monai.data.files import is_dicom, open_file
 from multimix_monai.data.keys import Keys
+from multimix_monai.data.results import case_folder
 from multimix_monai.engines.failure import failure_of
 from multimix_monai.handlers.case_row import (
     Threshold,
@@ -78,7 +78,7 @@ class CaseFolder:
     def _written(self, case: dict[str, Any]) -> dict[str, Any]:
         """Write a case's folder; the case's row with its files, relative to the output folder."""
         row = result_row(case, threshold=self.threshold)
-        name = folder_name(row["input"])
+        name = case_folder(row["input"])
         folder = self.output_dir / name
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was cut short
         folder.mkdir(parents=True)
@@ -148,9 +148,3 @@ def reduced(picture: np.ndarray) -> np.ndarray:
     image = Image.fromarray(picture)
     image.thumbnail((CAPTURE_SIDE, CAPTURE_SIDE), Image.Resampling.LANCZOS, reducing_gap=2)
     return np.asarray(image)
-
-
-def folder_name(name: str) -> str:
-    """Of a case: no other path has it, and it says nothing of whom the path may name."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"case-{digest[:16]}"

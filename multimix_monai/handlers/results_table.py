@@ -7,13 +7,14 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from multimix_monai.data.archives import archive_of
 from multimix_monai.data.keys import Keys
+from multimix_monai.data.results import RESULTS
 
 COLUMNS = (
     "input",
@@ -45,7 +46,7 @@ COLUMNS = (
 KEPT = ("ok", "refused")  # what failed is tried again
 MENDED_OUTSIDE = ("no_decoder", "locked")  # refused, but the file need not change to be read
 STAMP = "stamp"  # of the file that was read, in results.jsonl only
-CSV, JSONL, RUN, LOCK = "results.csv", "results.jsonl", "run.json", ".lock"
+CSV, JSONL, RUN, LOCK = "results.csv", RESULTS, "run.json", ".lock"
 
 
 class ResultsTable:
@@ -76,12 +77,9 @@ class ResultsTable:
         self.output_dir = Path(output_dir)
         self.inputs = [str(case[Keys.IMAGE]) for case in cases]
         self.settings = json.loads(json.dumps(settings or {}, default=str))
-        self.counts: Counter[tuple[str, str | None]] = Counter()
-        self.places: dict[str, int] = {}  # input -> where its line begins
+        self.overwrite = overwrite
         self.files: list[IO[bytes]] = []
-        if not overwrite:
-            self._refuse_other_settings()
-            self._find_kept()
+        self._find_kept()
         self.todo = [n for n, name in enumerate(self.inputs) if name not in self.places]
 
     def _refuse_other_settings(self) -> None:
@@ -99,7 +97,13 @@ class ResultsTable:
                 "another --output, or --overwrite"
             )
 
-    def _find_kept(self) -> None:
+    def _find_kept(self, *, todo: Collection[str] = ()) -> None:
+        """Rows that stay; of an input that is to be done anew, none."""
+        self.counts: Counter[tuple[str, str | None]] = Counter()
+        self.places: dict[str, int] = {}  # input -> where its line begins
+        if self.overwrite:
+            return
+        self._refuse_other_settings()
         rows: dict[str, tuple[int, dict[str, Any]]] = {}
         for place, row in self._lines():
             rows[row["input"]] = (place, {key: row.get(key) for key in ("status", "reason", STAMP)})
@@ -107,7 +111,7 @@ class ResultsTable:
         for name, (place, row) in rows.items():
             if name not in inputs:
                 self.places[name] = place
-            elif _is_final(row) and row[STAMP] == stamp_of(name):
+            elif name not in todo and _is_final(row) and row[STAMP] == stamp_of(name):
                 self.places[name] = place
                 self.counts[row["status"], row["reason"]] += 1
 
@@ -131,10 +135,11 @@ class ResultsTable:
         """Write the settings and the rows that stay, and open the files for more.
 
         Raises:
-            ValueError: another run is writing into the folder.
+            ValueError: another run is writing into the folder, or has left other settings there.
         """
         self.output_dir.mkdir(parents=True, exist_ok=True)
         self.files = [_locked(self.output_dir / LOCK)]
+        self._find_kept(todo={self.inputs[n] for n in self.todo})  # another run may have ended
         self._rewrite(sorted(self.places, key=self.places.__getitem__))
         with _replaced(self.output_dir / RUN) as file:  # last: it vouches for the rows
             file.write(json.dumps({"settings": self.settings}, indent=2).encode() + b"\n")
@@ -166,9 +171,10 @@ class ResultsTable:
     def close(self, *, keep: int = 0) -> None:
         """Close the files but the first few, of which the first is the lock."""
         while len(self.files) > keep:
+            if len(self.files) == 1:
+                with suppress(PermissionError):  # Windows removes no open file
+                    (self.output_dir / LOCK).unlink(missing_ok=True)
             self.files.pop().close()
-        if not keep:
-            (self.output_dir / LOCK).unlink(missing_ok=True)
 
     def _rewrite(self, order: Sequence[str]) -> None:
         """Both files anew, with the rows of these inputs."""
@@ -231,18 +237,32 @@ def _replaced(path: Path) -> Iterator[IO[bytes]]:
 
 def _locked(path: Path) -> IO[bytes]:
     """An open file that no other process can lock; a killed process locks nothing."""
-    file = path.open("wb")
+    while True:
+        file = path.open("wb")
+        _lock(file, path.parent)
+        if _is_at(file, path):  # or its holder has just removed it, and the next locks another
+            return file
+        file.close()
+
+
+def _lock(file: IO[bytes], folder: Path) -> None:
     try:
         import fcntl
     except ImportError:  # on Windows two runs into one folder are the user's care
-        return file
+        return
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
         file.close()
         raise ValueError(
-            f"another run is writing into {path.parent}: wait for it, or choose another --output"
+            f"another run is writing into {folder}: wait for it, or choose another --output"
         ) from error
     except OSError:  # a file system without locks
         pass
-    return file
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

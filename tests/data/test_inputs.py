@@ -9,6 +9,7 @@ import pytest
 
 from multimix_monai.data import inputs
 from multimix_monai.data.inputs import find_cases
+from multimix_monai.data.results import case_folder
 
 DICOM = bytes(128) + b"DICM"
 
@@ -74,6 +75,15 @@ def test_masks_beside_images_are_no_radiographs(tmp_path: Path) -> None:
     touch(tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png", tmp_path / "dicom" / "b.dcm")
     touch(tmp_path / "other" / "masks" / "c.png")
     assert names(find_cases(tmp_path)) == ["b.dcm", "a.png", "c.png"]
+
+
+def test_what_a_run_has_written_is_no_radiograph(tmp_path: Path) -> None:
+    written = tmp_path / "out" / case_folder("a.png")
+    touch(tmp_path / "a.png", tmp_path / "case-report" / "b.png", tmp_path / "out" / "c.png")
+    touch(written / "mask.png", written / "overlay.png", tmp_path / "out" / "results.jsonl")
+    assert names(find_cases(tmp_path)) == ["a.png", "b.png", "c.png"]
+    (tmp_path / "out" / "results.jsonl").unlink()
+    assert len(find_cases(tmp_path)) == 5
 
 
 def test_a_broken_link_and_one_missing_file_are_cases_to_be_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from multimix_monai.handlers import results_table
 from multimix_monai.handlers.results_table import COLUMNS, ResultsTable
 
 SETTINGS = {"image_size": 64, "weights": "abc"}
@@ -181,6 +182,19 @@ def test_names_that_are_not_unicode_survive(tmp_path: Path) -> None:
     assert table(tmp_path, name).rows()[0]["input"] == str(tmp_path / name)
 
 
+def test_rows_of_a_run_that_ended_while_this_one_was_starting_stay(tmp_path: Path) -> None:
+    late = table(tmp_path, "a", "b", "c")
+    fill(table(tmp_path, "b", "x"), "oo")
+    fill(late, "rrr")
+    expected = [("x", "ok"), ("a", "refused"), ("b", "refused"), ("c", "refused")]
+    assert written(tmp_path) == (expected, expected)
+    assert sum(late.counts.values()) == 3
+    late = table(tmp_path, "d")
+    fill(table(tmp_path, "d", overwrite=True, settings={}), "o")
+    with pytest.raises(ValueError, match="other settings"):
+        late.begin()
+
+
 def begin_another(folder: Path, answers: SimpleQueue) -> None:
     try:
         ResultsTable(folder, [], settings=SETTINGS).begin()
@@ -203,5 +217,23 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
     results = table(tmp_path, "a", "b")
     results.begin()
     assert other_run().startswith("another run is writing into")
+    table(tmp_path).close()  # one that never began
+    assert other_run().startswith("another run is writing into")
     results.end()
     assert other_run() == "begun"
+
+
+def test_a_lock_that_its_holder_removes_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock, calls = tmp_path / ".lock", results_table._lock, []
+
+    def removed_meanwhile(*args: Any) -> None:
+        calls.append(args)
+        if len(calls) == 1:
+            path.unlink()
+        lock(*args)
+
+    monkeypatch.setattr(results_table, "_lock", removed_meanwhile)
+    with results_table._locked(path) as file:
+        assert len(calls) == 2 and os.fstat(file.fileno()).st_ino == path.stat().st_ino
