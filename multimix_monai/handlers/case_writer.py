@@ -67,6 +67,7 @@ class CaseWriter:
         self.postprocessing = postprocessing
         self.num_workers = workers_for(len(results.todo)) if num_workers is None else num_workers
         self.pending: deque[tuple[dict[str, Any], Future]] = deque()
+        self.pool: Pool | Threads | None = None
 
     @property
     def folders(self) -> CaseFolder:
@@ -112,6 +113,7 @@ class CaseWriter:
         while cases:
             case = cases.pop(0)
             named = {Keys.IMAGE: input_of(case)}
+            assert self.pool is not None, "begin() first"
             self.pending.append((named, self.pool.submit(case)))
             del case
             self._collect(MAX_WAITING)
@@ -127,7 +129,7 @@ class CaseWriter:
     def end(self) -> None:
         """Wait for what is being written, and bring the table into order."""
         self._collect(0)
-        self.pool.close()
+        self._close_pool()
         self.results.end()
 
     def give_up(self, error: BaseException) -> None:
@@ -136,9 +138,13 @@ class CaseWriter:
         Raises:
             BaseException: the error.
         """
-        self.pool.close()
+        self._close_pool()
         self.results.close()
         raise error
+
+    def _close_pool(self) -> None:
+        if self.pool is not None:  # a run may fail before it begins
+            self.pool.close()
 
 
 class Threads:

@@ -369,6 +369,12 @@ def test_a_full_disk_ends_the_run_with_its_rows_and_the_remedy(
     assert left.todo == [1, 2]
 
 
+def test_a_run_that_cannot_begin_says_why(predict: Predict, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(FileExistsError, match="out"):
+        predict(image(tmp_path / "a.png"))
+
+
 def test_an_interrupted_run_keeps_its_rows(
     predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
