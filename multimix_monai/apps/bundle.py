@@ -8,6 +8,8 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -24,7 +26,7 @@ from multimix_monai.apps.evaluation import evaluate
 from multimix_monai.data.calibration import load_calibration, weights_digest
 from multimix_monai.data.datalist import load_datalist, load_part
 from multimix_monai.data.inputs import find_cases
-from multimix_monai.data.overrides import parse_overrides
+from multimix_monai.data.overrides import parse_overrides, refuse_unknown
 from multimix_monai.handlers.checkpoints import load_weights
 
 
@@ -68,11 +70,19 @@ def without_wrappers() -> Iterator[None]:
 
 
 def run_bundle(run_id: str, names: Sequence[str], settings: Mapping[str, Any]) -> None:
-    """`monai.bundle run RUN_ID` with configs of the own bundle and overrides of their keys."""
-    from monai.bundle import run
+    """`monai.bundle run RUN_ID` with configs of the own bundle and overrides of their keys.
 
+    Raises:
+        ValueError: they have no such key.
+    """
+    from monai.bundle import ConfigParser, run
+
+    files = config_files(*names)
+    where = " and ".join(Path(file).name for file in files)
+    given = settings.keys() - signature(run).parameters.keys()  # which takes some of its own
+    refuse_unknown(sorted(given), ConfigParser.load_config_files(files), where=where)
     with without_wrappers():
-        run(run_id=run_id, config_file=config_files(*names), **settings)
+        run(run_id=run_id, config_file=files, **settings)
 
 
 def process_device() -> torch.device:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from enum import Enum
 from importlib.util import find_spec
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from multimix_monai.handlers.results_table import ResultsTable
 
 SOME_WITHOUT_RESULT = 3
+# Keys of inference.json on which no result hangs, or by what its record of settings names.
+CHANGE_NOTHING = {
+    *("dataset#data", "dataset_dir", "output_dir", "overwrite", "bundle_root", "calibration_path"),
+    *("show_bar", "handlers", "evaluator#val_data_loader", "num_workers", "batch_size", "device"),
+}
 INTERRUPTED = 130
 
 
@@ -151,15 +158,30 @@ def algorithm(settings: dict[str, Any]) -> Algorithm | None:
 
 
 def parser_of(settings: dict[str, Any]) -> ConfigParser:
-    """inference.json with overrides of its keys; its parts are made when they are asked for."""
+    """inference.json with overrides of its keys; its parts are made when they are asked for.
+
+    Raises:
+        ValueError: it has no such key.
+    """
     from monai.bundle import ConfigParser
 
     from multimix_monai.apps.bundle import config_files, own_bundle
+    from multimix_monai.data.overrides import refuse_unknown
 
     parser = ConfigParser()
     parser.read_config(config_files("inference.json"))
+    refuse_unknown(settings, parser.get(), where="inference.json")
+    others = unrecorded(settings, parser.get("settings"))
     parser.update({"bundle_root": own_bundle(), **settings})
+    if others:
+        parser["settings#overrides"] = json.dumps(others, sort_keys=True, default=str)
     return parser
+
+
+def unrecorded(settings: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """Overrides that may change a result, and that its record of settings does not name."""
+    named = set(re.findall(r"@(\w+)", json.dumps(record)))
+    return {name: value for name, value in settings.items() if name not in named | CHANGE_NOTHING}
 
 
 def predict(settings: dict[str, Any]) -> list[dict[str, Any]]:

@@ -354,6 +354,30 @@ def test_the_threshold_is_that_of_the_option(
     assert rows == [("0.0", "1")] * 2
 
 
+def test_a_setting_that_the_record_does_not_name_makes_another_result(
+    predict: Callable, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    given = (tiny_dataset / "dicom", "--output", tmp_path, "--set")
+    narrow, wide = (f"preprocessing#percentiles=[{low},90]" for low in (10, 5))
+    uids = []
+    for setting in (wide, narrow):
+        assert predict(*given, setting, "--overwrite").exit_code == 0
+        uids.append({dcmread(path).SOPInstanceUID for path in tmp_path.rglob("seg.dcm")})
+    assert len(uids[0]) == 2 and not uids[0] & uids[1]
+    result = predict(*given, wide)
+    assert result.exit_code == 1 and "::percentiles" in result.stderr
+    assert predict(*given, narrow, "--set", "batch_size=1").exit_code == 0
+
+
+def test_a_key_that_inference_does_not_have_is_one_line(
+    predict: Callable, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    result = predict(tiny_dataset / "dicom", "--output", output, "--set", "treshold_prob=1")
+    assert result.exit_code == 1 and "did you mean threshold_prob?" in result.stderr
+    assert not output.exists()
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -76,6 +76,7 @@ def test_an_unknown_recipe_is_wrong_usage(train: Callable) -> None:
     ("setting", "message"),
     [
         ("image_size=100", "image_size is 100"),
+        ("imagesize=64", "train.json has no key imagesize: did you mean image_size?"),
         ("ema_decay=1.5", "ema_decay is 1.5"),
         ("dataset_dir=/nowhere", "dataset_dir /nowhere does not exist"),
         ("unlabelled_pool=some", "unlabelled_pool is 'some'"),
