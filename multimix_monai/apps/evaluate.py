@@ -19,10 +19,16 @@ def evaluate_command(
     weights: Annotated[
         Path | None, typer.Option(help="Weights; the bundle's own if absent.")
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Of these weights; that beside them if absent."),
+    ] = None,
     part: Annotated[str, typer.Option(help="Part of the datalist.")] = "test",
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Of the probability; chosen on validation if absent."),
+        typer.Option(
+            min=0, max=1, help="Of the probability, calibrated; chosen on validation if absent."
+        ),
     ] = None,
     recipe: Annotated[str, typer.Option(help="As in training: default or paper.")] = "default",
     config: Annotated[
@@ -39,6 +45,7 @@ def evaluate_command(
     found = weights or Path(own_bundle()) / "models" / "model.pt"
     settings: dict[str, Any] = {"datalist": str(datalist), "dataset_dir": str(dataset_dir)}
     settings |= {"report_dir": str(output), "ckpt_path": str(found), "part": part}
+    settings |= {"calibration_path": calibration and str(calibration)}
     settings |= {"threshold_prob": threshold, **parse_overrides(overrides or [])}
     names = [*config_names(recipe, more=config or []), "evaluate.json"]
     run_bundle("evaluating", names, settings)

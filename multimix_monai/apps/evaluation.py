@@ -22,6 +22,7 @@ def evaluate(
     test: MultiMixEvaluator,
     output_dir: str | Path,
     threshold_prob: float | None = None,
+    temperature: float = 1.0,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Run both evaluators and write the report; refused.csv names the cases that were left out.
@@ -31,6 +32,7 @@ def evaluate(
         test: over the part that is measured.
         output_dir: of the report.
         threshold_prob: from which a case is called pneumonia; None chooses it on validation.
+        temperature: that both evaluators' postprocessing has, for the report.
         seed: of the bootstrap.
 
     Returns:
@@ -55,6 +57,7 @@ def evaluate(
         output=Path(output_dir),
         threshold_prob=threshold,
         threshold_source=source,
+        temperature=temperature,
         picture=collected.picture,
         seed=seed,
     )

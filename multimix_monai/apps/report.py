@@ -51,6 +51,7 @@ def write_report(
     output: Path,
     threshold_prob: float,
     threshold_source: str,
+    temperature: float = 1.0,
     picture: Callable[[CaseResult], np.ndarray] | None = None,
     n_worst: int = 10,
     n_resamples: int = 1000,
@@ -73,6 +74,7 @@ def write_report(
         output: folder, made if missing; a former report's files in it are replaced.
         threshold_prob: probability from which a case is called pneumonia, in [0, 1].
         threshold_source: where the threshold comes from, such as "validation, Youden's index".
+        temperature: of the calibration that the probabilities have had; 1 is none.
         picture: draws a case as uint8 (H, W, 3); without it no worst cases are drawn. A case that
             it cannot draw (OSError, ValueError) is logged and left out.
         n_worst: pictures a task.
@@ -85,6 +87,7 @@ def write_report(
     report = {
         "threshold_prob": threshold_prob,
         "threshold_source": threshold_source,
+        "temperature": temperature,
         "confidence": CONFIDENCE,
         "n_resamples": n_resamples,
         "seed": seed,
@@ -152,6 +155,7 @@ def _markdown(report: dict[str, Any], *, plots: Sequence[str], worst: dict[str, 
         "",
         f"{report['n_cases']} cases of {report['n_patients']} patients. Pneumonia from a "
         f"probability of {report['threshold_prob']:.3f} ({report['threshold_source']}). "
+        f"Temperature of the probabilities {report['temperature']:.3f}. "
         f"Intervals: 95 %, {report['n_resamples']} resamples of patients.",
         *(f"\n**{note}**" for note in report["notes"]),
         "",

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from multimix_monai.apps import cli
+from multimix_monai.apps.predict import predict
+from multimix_monai.data.calibration import Calibration, weights_digest, write_calibration
+from multimix_monai.data.datalist import load_part
 
 
 @pytest.fixture
@@ -51,6 +56,30 @@ def test_a_given_threshold_needs_no_validation_and_part_is_an_option(
     assert result.exit_code == 0, result.output
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["threshold_prob"], metrics["threshold_source"]) == (0.4, "given")
+
+
+@pytest.mark.slow
+def test_what_is_measured_are_the_probabilities_that_predict_gives(
+    evaluate: Callable, fresh_weights: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(fresh_weights, weights := tmp_path / "model.pt")
+    calibration = Calibration(
+        temperature=0.5, weights_sha256=weights_digest(weights), image_size=64
+    )
+    write_calibration(calibration, tmp_path / "calibration.json")
+    result = evaluate("--weights", weights, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["temperature"] == 0.5
+    items = load_part(tiny_dataset / "datalist.json", "test", dataset_dir=tiny_dataset)
+    cases = [{"image": item["image"], "case": item["case"]} for item in items]
+    given = {"ckpt_path": str(weights), "image_size": 64, "output_dir": str(tmp_path / "predicted")}
+    rows = predict(
+        {"dataset#data": cases, "num_workers": 0, "dicom": False, "force": True, **given}
+    )
+    with (tmp_path / "out" / "cases.csv").open(newline="") as file:
+        measured = [float(row["pneumonia_probability"]) for row in csv.DictReader(file)]
+    assert measured == pytest.approx([row["pneumonia_probability"] for row in rows], abs=1e-4)
 
 
 def test_an_unknown_part_is_one_line_that_lists_the_known(evaluate: Callable) -> None:
