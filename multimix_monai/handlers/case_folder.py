@@ -18,6 +18,7 @@ from multimix_monai.data.results import case_folder
 from multimix_monai.engines.failure import failure_of
 from multimix_monai.handlers.case_row import (
     Threshold,
+    caption,
     error_row,
     flags_of,
     input_of,
@@ -82,7 +83,7 @@ class CaseFolder:
         folder = self.output_dir / name
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was cut short
         folder.mkdir(parents=True)
-        pictures = draw(case)
+        pictures = draw(case, text=caption(row))
         for kind, picture in pictures.items():
             write_png(folder / f"{kind}.png", picture, repeats=kind != "saliency")
         files = {kind: f"{kind}.png" for kind in pictures}
@@ -120,14 +121,16 @@ class CaseFolder:
             return write_results(file, folder, findings)
 
 
-def draw(case: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Mask, uint8 (H, W), on the image's grid; overlay and saliency (h, w, 3), on the picture's."""
+def draw(case: dict[str, Any], *, text: str) -> dict[str, np.ndarray]:
+    """Mask, uint8 (H, W), on the image's grid; overlay and saliency (h, w, 3), on the picture's.
+
+    text: on the overlay.
+    """
     image = case[Keys.PICTURE]
     mask, saliency = (np.asarray(case[key][0]) for key in (Keys.PRED, Keys.SALIENCY))
-    prob = float(case[Keys.PROBS][-1])
     return {
         "mask": 255 * mask.astype(np.uint8),
-        "overlay": overlay(image, sampled(mask, like=image), text=f"pneumonia {prob:.2f}"),
+        "overlay": overlay(image, sampled(mask, like=image), text=text),
         "saliency": saliency_map(image, sampled(saliency, like=image)),
     }
 

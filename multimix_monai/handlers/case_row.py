@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +53,15 @@ def result_row(case: dict[str, Any], *, threshold: Threshold) -> dict[str, Any]:
     if forced:
         row["message"] = f"scored only because of --force, {', '.join(forced)}"
     return row | _area(case, int(np.count_nonzero(mask))) | _quality(case)
+
+
+def caption(row: Mapping[str, Any]) -> str:
+    """What a case's picture says: "pneumonia 0.43 >= 0.40  review  forced"."""
+    sign = ">=" if row["pneumonia_label"] else "<"
+    words = [f"pneumonia {row['pneumonia_probability']:.2f} {sign} {row['threshold']:.2f}"]
+    words += ["review"] if row.get("quality") == "review" else []
+    words += ["forced"] if "forced:" in row["flags"] else []
+    return "  ".join(words)
 
 
 def _area(case: dict[str, Any], area_px: int) -> dict[str, Any]:

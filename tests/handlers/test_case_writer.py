@@ -23,6 +23,7 @@ from multimix_monai.dicom.findings import Algorithm
 from multimix_monai.engines import CaseDataset, CaseLoader, MultiMixEvaluator, PackingInferer
 from multimix_monai.handlers import case_folder, case_writer
 from multimix_monai.handlers.case_folder import CaseFolder
+from multimix_monai.handlers.case_row import caption
 from multimix_monai.handlers.case_writer import MAX_WAITING, CaseWriter
 from multimix_monai.handlers.results_table import COLUMNS, ResultsTable
 from multimix_monai.networks import PackedMultiMix
@@ -117,9 +118,9 @@ def test_rows_keep_their_order_when_the_first_case_takes_longest(
 ) -> None:
     drawn = case_folder.draw
 
-    def slow(case: dict) -> dict:
+    def slow(case: dict, **options: str) -> dict:
         time.sleep(0.2 if case[case_folder.Keys.PICTURE].shape == (41, 50) else 0)
-        return drawn(case)
+        return drawn(case, **options)
 
     monkeypatch.setattr(case_folder, "draw", slow)
     monkeypatch.setattr(ResultsTable, "end", ResultsTable.close)  # it would sort them
@@ -233,6 +234,20 @@ def test_the_threshold_decides_the_label_and_says_where_it_comes_from(
         assert row["threshold_source"] == "a study"
 
 
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "pneumonia 0.43 >= 0.40"),
+        ({"pneumonia_label": 0, "threshold": 0.5}, "pneumonia 0.43 < 0.50"),
+        ({"quality": "review"}, "pneumonia 0.43 >= 0.40  review"),
+        ({"quality": "pass", "flags": "a;forced:view"}, "pneumonia 0.43 >= 0.40  forced"),
+    ],
+)
+def test_a_picture_says_what_its_row_says(changes: dict, text: str) -> None:
+    row = {"pneumonia_probability": 0.43, "threshold": 0.4, "pneumonia_label": 1, "flags": ""}
+    assert caption(row | changes) == text
+
+
 def test_each_input_has_a_folder_of_its_own_that_names_nobody(
     predict: Predict, tmp_path: Path, tiny_dataset: Path
 ) -> None:
@@ -326,10 +341,10 @@ def test_what_nobody_expected_of_one_case_is_its_row_and_the_others_go_on(
 ) -> None:
     drawn = case_folder.draw
 
-    def fails(case: dict) -> dict:
+    def fails(case: dict, **options: str) -> dict:
         if case[case_folder.Keys.PICTURE].shape == (40, 60):
             raise KeyError("Doe^John")
-        return drawn(case)
+        return drawn(case, **options)
 
     def check(images: Tensor, predictions: Tensor, predict: Any) -> list[dict]:
         if (images[:, 0, 0].sum(dim=1) == 0).any():  # padded above: the wide one
@@ -353,10 +368,10 @@ def test_a_full_disk_ends_the_run_with_its_rows_and_the_remedy(
 ) -> None:
     drawn = case_folder.draw
 
-    def full(case: dict) -> dict:
+    def full(case: dict, **options: str) -> dict:
         if case[case_folder.Keys.PICTURE].shape == (40, 60):
             raise OSError(code, "No space left on device")
-        return drawn(case)
+        return drawn(case, **options)
 
     monkeypatch.setattr(case_folder, "draw", full)
     shapes = {"a.png": (40, 50), "b.png": (40, 60), "c.png": (40, 70)}
@@ -424,10 +439,10 @@ def test_a_case_that_kills_its_writer_has_its_row_and_the_others_go_on(
 ) -> None:
     drawn = case_folder.draw
 
-    def dies(case: dict) -> dict:
+    def dies(case: dict, **options: str) -> dict:
         if case[case_folder.Keys.PICTURE].shape == (40, 60):
             os.kill(os.getpid(), signal.SIGKILL)
-        return drawn(case)
+        return drawn(case, **options)
 
     monkeypatch.setattr(case_folder, "draw", dies)
     shapes = {"a.png": (40, 50), "b.png": (40, 60), "c.png": (40, 70)}
@@ -440,7 +455,7 @@ def test_a_case_that_kills_its_writer_has_its_row_and_the_others_go_on(
 def test_a_full_disk_ends_the_run_of_processes_too(
     predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(case: dict) -> dict:
+    def full(case: dict, **options: str) -> dict:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(case_folder, "draw", full)
