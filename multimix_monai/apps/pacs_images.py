@@ -44,10 +44,13 @@ class Work:
 
     def known(self, image: Reference) -> Outcome | None:
         """What became of an image that needs no work: its results are there, or it was refused."""
-        spared = self.ledger.spares(digest(image.uid))
-        if spared or self.keep or not self.is_complete(image):
-            return spared
-        return _outcome(image, "there")
+        last = self.ledger.last(digest(image.uid))
+        if last and last.status == "refused":
+            return last
+        if self.keep:
+            is_kept = last and last.status == "kept" and _folder(self.keep, image).is_dir()
+            return last if is_kept else None
+        return _outcome(image, "there") if self.is_complete(image) else None
 
     def is_complete(self, image: Reference) -> bool:
         """Whether the PACS has all results: the report is stored last, and so tells of the rest."""
@@ -123,8 +126,7 @@ class Work:
         if "sr" not in files:
             return _outcome(image, "refused", reason=NO_DICOM)
         if self.keep:
-            folder = self.keep / digest(image.uid)
-            shutil.copytree(files["sr"].parent, folder, dirs_exist_ok=True)
+            shutil.copytree(files["sr"].parent, _folder(self.keep, image), dirs_exist_ok=True)
             return _outcome(image, "kept")
         return self._store(image, files)
 
@@ -147,6 +149,11 @@ class Work:
         if kind in CAPTURES and not self.captures:
             return False
         return not self.server.has(image.study_uid, self.algorithm.uid(kind, image.uid))
+
+
+def _folder(keep: Path, image: Reference) -> Path:
+    """Where results of an image are kept."""
+    return keep / digest(image.uid)
 
 
 def _outcome(image: Reference, status: str, *, reason: str = "", objects: int = 0) -> Outcome:

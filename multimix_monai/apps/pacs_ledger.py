@@ -37,13 +37,13 @@ def digest(uid: str) -> str:
 
 
 class Ledger:
-    """Outcomes of this run, and refusals of earlier ones, which are not worth another look.
+    """Outcomes of this run, and those of earlier ones, which may save another look.
 
     It only saves work: what is in the PACS, the PACS is asked for.
 
     Args:
         folder: gets pacs.jsonl, one line an outcome; None keeps nothing.
-        algorithm: digest of what judges; another one judges anew.
+        algorithm: digest of what judges; what another one judged last is judged anew.
     """
 
     def __init__(self, folder: Path | None, *, algorithm: str) -> None:
@@ -55,12 +55,12 @@ class Ledger:
         if self.path:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch()
-            self.earlier = {outcome.image: outcome for outcome in _read(self.path, algorithm)}
+            last = {outcome.image: (by, outcome) for by, outcome in _read(self.path)}
+            self.earlier = {image: o for image, (by, o) in last.items() if by == algorithm}
 
-    def spares(self, image: str) -> Outcome | None:
-        """The outcome of an image that needs no other look: refused, or kept in the folder."""
-        known = self.run.get(image) or self.earlier.get(image)
-        return known if known and known.status in ("refused", "kept") else None
+    def last(self, image: str) -> Outcome | None:
+        """What became of an image when it was last judged, if by this algorithm."""
+        return self.run.get(image) or self.earlier.get(image)
 
     def add(self, outcome: Outcome) -> None:
         """Takes an outcome down: it replaces a failure, nothing else."""
@@ -92,8 +92,8 @@ class Ledger:
         )
 
 
-def _read(path: Path, algorithm: str) -> list[Outcome]:
-    """The lines of this algorithm; one that a crash cut is closed and left."""
+def _read(path: Path) -> list[tuple[str, Outcome]]:
+    """Each outcome with the algorithm behind it; a line that a crash cut is closed and left."""
     found = []
     text = path.read_text(encoding="utf-8")
     if text and not text.endswith("\n"):
@@ -101,8 +101,8 @@ def _read(path: Path, algorithm: str) -> list[Outcome]:
     for line in text.splitlines():
         try:
             row = json.loads(line)
-            if row["algorithm"] == algorithm:
-                found.append(Outcome(**{f.name: row[f.name] for f in fields(Outcome)}))
+            outcome = Outcome(**{f.name: row[f.name] for f in fields(Outcome)})
+            found.append((row["algorithm"], outcome))
         except (ValueError, KeyError, TypeError):
             continue
     return found

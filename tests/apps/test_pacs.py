@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,12 +13,14 @@ pytest.importorskip("dicomweb_client", reason='needs pip install "multimix-monai
 
 from typer.testing import CliRunner
 
-from multimix_monai.apps import cli
+from multimix_monai.apps import cli, pacs_images
 from multimix_monai.apps.pacs import login
 from multimix_monai.apps.pacs_arrivals import Arrivals
+from multimix_monai.apps.pacs_images import Work
 from multimix_monai.apps.pacs_ledger import Ledger, Outcome, digest
-from multimix_monai.apps.pacs_run import Query
-from multimix_monai.dicom.web import Bearer, Study
+from multimix_monai.apps.pacs_run import Query, once
+from multimix_monai.dicom.findings import Algorithm
+from multimix_monai.dicom.web import Bearer, Reference, Study
 
 URL = "http://127.0.0.1:9/dicom-web"  # nobody listens there
 
@@ -154,14 +157,12 @@ def outcome(status: str, image: str = "i", **more: Any) -> Outcome:
     return Outcome("s", image, status, **more)
 
 
-def test_a_ledger_remembers_refusals_of_the_same_algorithm(tmp_path: Path) -> None:
+def test_a_ledger_remembers_outcomes_of_the_same_algorithm(tmp_path: Path) -> None:
     first = Ledger(tmp_path, algorithm="a")
     first.add(outcome("refused", reason="lateral"))
-    first.add(outcome("stored", "j", objects=2))
     again = Ledger(tmp_path, algorithm="a")
-    assert again.spares("i") == outcome("refused", reason="lateral")
-    assert again.spares("j") is None  # the PACS is asked
-    assert Ledger(tmp_path, algorithm="b").spares("i") is None
+    assert again.last("i") == outcome("refused", reason="lateral")
+    assert Ledger(tmp_path, algorithm="b").last("i") is None
 
 
 def test_success_replaces_a_failure_and_nothing_replaces_success(tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_a_ledger_that_a_crash_cut_is_read_and_goes_on(tmp_path: Path) -> None:
         file.write('{"time": "2024')
     Ledger(tmp_path, algorithm="a").add(outcome("refused", "j"))
     last = Ledger(tmp_path, algorithm="a")
-    assert last.spares("i") and last.spares("j")
+    assert last.last("i") and last.last("j")
 
 
 def test_a_study_that_could_not_be_read_counts_until_it_could() -> None:
@@ -196,3 +197,99 @@ def test_a_study_that_could_not_be_read_counts_until_it_could() -> None:
 def test_a_digest_does_not_show_its_uid() -> None:
     assert digest("1.2.3") == digest("1.2.3") != digest("1.2.4")
     assert len(digest("1.2.3")) == 16 and "." not in digest("1.2.3")
+
+
+ALGORITHM = Algorithm("ab")
+
+
+class Pacs:
+    """A server with one image in each study, whose results are named after it."""
+
+    def __init__(self, *uids: str) -> None:
+        self.uids = uids
+        self.stored: set[str] = set()
+        self.retrieved: list[str] = []
+
+    def studies(self, *_: object, **__: object) -> list[Study]:
+        return [Study(uid, 1) for uid in self.uids]
+
+    def images(self, study_uid: str, **_: object) -> list[Reference]:
+        return [Reference(study_uid, study_uid, study_uid)]
+
+    def has(self, study_uid: str, uid: str) -> bool:
+        return uid in self.stored
+
+    def retrieve(self, image: Reference, path: Path) -> None:
+        self.retrieved.append(image.uid)
+        path.write_text(image.uid)
+
+    def store(self, study_uid: str, paths: list[Path]) -> list[str]:
+        self.stored |= {ALGORITHM.uid(path.stem, study_uid) for path in paths}
+        return []
+
+
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Why images are refused, by UID; `predict` finds something in all others."""
+    reasons: dict[str, str] = {}
+
+    def predict(settings: dict[str, Any]) -> list[dict[str, Any]]:
+        return [row(Path(settings["output_dir"]), c["image"]) for c in settings["dataset#data"]]
+
+    def row(results: Path, image: str) -> dict[str, Any]:
+        reason = reasons.get(Path(image).read_text())
+        names = {kind: f"{Path(image).stem}/{kind}.dcm" for kind in ("seg", "sr")}
+        for name in names.values():
+            (results / name).parent.mkdir(parents=True, exist_ok=True)
+            (results / name).write_bytes(b"")
+        files = {kind: names.get(kind) for kind in pacs_images.KINDS}
+        return {"input": image, "status": "refused" if reason else "ok", "reason": reason} | files
+
+    monkeypatch.setattr(pacs_images, "predict", predict)
+    return reasons
+
+
+def round_of(server: Any, output: Path, *, keep: bool = False) -> Work:
+    """One round over all studies, by a process of its own."""
+    work = Work(
+        server=server,
+        settings={},
+        algorithm=ALGORITHM,
+        ledger=Ledger(output, algorithm="a"),
+        keep=output if keep else None,
+    )
+    once(work, Query({}, ("DX",)))
+    return work
+
+
+def statuses(work: Work) -> dict[str, int]:
+    counts = work.ledger.counts()
+    return {status: n for status, n in counts.items() if n and status not in ("studies", "objects")}
+
+
+def test_results_that_were_kept_are_stored_by_a_run_that_stores(
+    refusals: dict[str, str], tmp_path: Path
+) -> None:
+    server = Pacs("1.2", "1.3")
+    assert statuses(round_of(server, tmp_path, keep=True)) == {"kept": 2}
+    assert not server.stored
+    assert statuses(round_of(server, tmp_path)) == {"stored": 2}
+    assert server.stored == {ALGORITHM.uid(k, uid) for k in ("seg", "sr") for uid in server.uids}
+
+
+def test_a_kept_folder_that_was_deleted_is_made_again_and_no_other(
+    refusals: dict[str, str], tmp_path: Path
+) -> None:
+    server = Pacs("1.2", "1.3")
+    round_of(server, tmp_path, keep=True)
+    shutil.rmtree(tmp_path / digest("1.2"))
+    assert statuses(round_of(server, tmp_path, keep=True)) == {"kept": 2}
+    assert (tmp_path / digest("1.2") / "sr.dcm").exists()
+    assert server.retrieved == ["1.2", "1.3", "1.2"]
+
+
+def test_what_another_algorithm_judged_last_is_judged_anew(tmp_path: Path) -> None:
+    for algorithm in "ab":
+        Ledger(tmp_path, algorithm=algorithm).add(outcome("kept"))
+    assert Ledger(tmp_path, algorithm="a").last("i") is None
+    assert Ledger(tmp_path, algorithm="b").last("i") == outcome("kept")
