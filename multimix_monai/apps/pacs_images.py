@@ -17,9 +17,11 @@ from multimix_monai.dicom.findings import Algorithm
 from multimix_monai.dicom.web import DicomWeb, Reference
 from multimix_monai.dicom.web_faults import ServerError
 from multimix_monai.handlers.case_folder import NO_DICOM
+from multimix_monai.handlers.results_table import MENDED_OUTSIDE
 
 CAPTURES = ("sc_overlay", "sc_saliency")
 KINDS = ("seg", *CAPTURES, "sr")
+PASSING = (*MENDED_OUTSIDE, "truncated", "undecodable")  # the next retrieval may be whole
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ class Work:
     def _deliver(self, image: Reference, row: dict[str, Any], results: Path) -> Outcome:
         """Stores or keeps what was found in an image."""
         if row["status"] != "ok":
-            return _outcome(image, row["status"], reason=row["reason"])
+            status = "failed" if row["reason"] in PASSING else row["status"]
+            return _outcome(image, status, reason=row["reason"])
         files = {kind: results / row[kind] for kind in KINDS if row[kind]}
         if "sr" not in files:
             return _outcome(image, "refused", reason=NO_DICOM)

@@ -288,6 +288,17 @@ def test_a_kept_folder_that_was_deleted_is_made_again_and_no_other(
     assert server.retrieved == ["1.2", "1.3", "1.2"]
 
 
+@pytest.mark.parametrize("reason", ["no_decoder", "truncated", "undecodable"])
+def test_what_cannot_be_read_for_a_passing_reason_is_tried_again(
+    refusals: dict[str, str], tmp_path: Path, reason: str
+) -> None:
+    server = Pacs("1.2", "1.3")
+    refusals.update({"1.2": reason, "1.3": "lateral"})
+    assert statuses(round_of(server, tmp_path)) == {"failed": 1, "refused": 1}
+    refusals.clear()
+    assert statuses(round_of(server, tmp_path)) == {"stored": 1, "refused": 1}
+
+
 def test_what_another_algorithm_judged_last_is_judged_anew(tmp_path: Path) -> None:
     for algorithm in "ab":
         Ledger(tmp_path, algorithm=algorithm).add(outcome("kept"))
