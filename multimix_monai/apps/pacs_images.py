@@ -108,7 +108,7 @@ class Work:
 
     def _reason(self, error: ServerError) -> str:
         """The fault in words; raises it where it concerns all: login refused, or server gone."""
-        if error.is_login or (error.is_unreachable and not self.server.is_there()):
+        if self.server.refuses_all(error) or (error.is_unreachable and not self.server.is_there()):
             raise error
         return str(error)
 

@@ -85,7 +85,7 @@ def watching(work: Work, query: Query, *, every_s: float, settle_s: float) -> No
                 shown = ", ".join(f"{counts[s]} {s}" for s in ("stored", "refused", "failed"))
                 typer.echo(f"{len(due)} studies looked at; in all {shown}", err=True)
         except ServerError as error:
-            if error.is_login:
+            if work.server.refuses_all(error):
                 raise
             typer.echo(f"{error}: nothing is lost, again in {every_s:g} s", err=True)
         time.sleep(every_s)

@@ -19,7 +19,7 @@ except ImportError as error:
         f'DICOMweb needs {error.name}, which is not installed: pip install "multimix-monai[dicom]"'
     ) from error
 
-from multimix_monai.dicom.web_faults import ServerError, fault, waits_s
+from multimix_monai.dicom.web_faults import FORBIDDEN, ServerError, fault, waits_s
 from multimix_monai.dicom.web_session import Bearer, Session, checked_url
 
 logger = logging.getLogger(__name__)
@@ -178,6 +178,16 @@ class DicomWeb:
         except ServerError:
             return False
         return True
+
+    def refuses_all(self, error: ServerError) -> bool:
+        """Whether an error refuses the login: a 403 may be of one patient, so it is asked again."""
+        if error.status != FORBIDDEN:
+            return error.is_login
+        try:
+            self.check()
+        except ServerError as general:
+            return general.is_login
+        return False
 
     def _post(self, study_uid: str, datasets: Sequence[pydicom.Dataset]) -> dict[str, Any]:
         """The server's account of a store, which 409 Conflict has too: nothing was stored."""

@@ -10,9 +10,11 @@ import requests
 
 # Time-out, too early, too many, internal error, bad gateway, unavailable, gateway time-out.
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-_LOGIN = (401, 403)
+FORBIDDEN = 403
+_LOGIN = (401, FORBIDDEN)
 _REMEDIES = {
-    **dict.fromkeys(_LOGIN, ": check the user and the password, or the token"),
+    401: ": check the user and the password, or the token",
+    FORBIDDEN: ": this user, or this token, may not do it",
     404: ": it is not there; for a query, give the URL of the DICOMweb service",
 }
 _LONGEST_WAIT_S = 60.0
@@ -43,7 +45,7 @@ class ServerError(OSError):
 
     @property
     def is_login(self) -> bool:
-        """The server wants another user, password or token."""
+        """The server wants another user, password or token, if perhaps only for this request."""
         return self.status in _LOGIN
 
     @property

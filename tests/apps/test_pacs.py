@@ -13,14 +13,15 @@ pytest.importorskip("dicomweb_client", reason='needs pip install "multimix-monai
 
 from typer.testing import CliRunner
 
-from multimix_monai.apps import cli, pacs_images
+from multimix_monai.apps import cli, pacs_images, pacs_run
 from multimix_monai.apps.pacs import login
 from multimix_monai.apps.pacs_arrivals import Arrivals
 from multimix_monai.apps.pacs_images import Work
 from multimix_monai.apps.pacs_ledger import Ledger, Outcome, digest
-from multimix_monai.apps.pacs_run import Query, once
+from multimix_monai.apps.pacs_run import Query, once, watching
 from multimix_monai.dicom.findings import Algorithm
 from multimix_monai.dicom.web import Bearer, Reference, Study
+from multimix_monai.dicom.web_faults import ServerError
 
 URL = "http://127.0.0.1:9/dicom-web"  # nobody listens there
 
@@ -209,12 +210,18 @@ class Pacs:
         self.uids = uids
         self.stored: set[str] = set()
         self.retrieved: list[str] = []
+        self.forbidden: set[str] = set()
 
     def studies(self, *_: object, **__: object) -> list[Study]:
         return [Study(uid, 1) for uid in self.uids]
 
     def images(self, study_uid: str, **_: object) -> list[Reference]:
+        if study_uid in self.forbidden:
+            raise ServerError("403 Forbidden", status=403)
         return [Reference(study_uid, study_uid, study_uid)]
+
+    def refuses_all(self, error: ServerError) -> bool:
+        return self.forbidden == set(self.uids)
 
     def has(self, study_uid: str, uid: str) -> bool:
         return uid in self.stored
@@ -249,15 +256,19 @@ def refusals(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return reasons
 
 
-def round_of(server: Any, output: Path, *, keep: bool = False) -> Work:
-    """One round over all studies, by a process of its own."""
-    work = Work(
+def work_of(server: Any, output: Path, *, keep: bool = False) -> Work:
+    return Work(
         server=server,
         settings={},
         algorithm=ALGORITHM,
         ledger=Ledger(output, algorithm="a"),
         keep=output if keep else None,
     )
+
+
+def round_of(server: Any, output: Path, *, keep: bool = False) -> Work:
+    """One round over all studies, by a process of its own."""
+    work = work_of(server, output, keep=keep)
     once(work, Query({}, ("DX",)))
     return work
 
@@ -297,6 +308,37 @@ def test_what_cannot_be_read_for_a_passing_reason_is_tried_again(
     assert statuses(round_of(server, tmp_path)) == {"failed": 1, "refused": 1}
     refusals.clear()
     assert statuses(round_of(server, tmp_path)) == {"stored": 1, "refused": 1}
+
+
+def test_a_study_that_the_server_protects_holds_up_no_other(
+    refusals: dict[str, str], tmp_path: Path
+) -> None:
+    server = Pacs("1.2", "1.3")
+    server.forbidden = {"1.2"}
+    assert statuses(round_of(server, tmp_path)) == {"stored": 1, "unread": 1}
+    server.forbidden = {"1.2", "1.3"}
+    with pytest.raises(ServerError, match="403"):
+        round_of(server, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "end"), [({"1.2"}, KeyboardInterrupt), ({"1.2", "1.3"}, ServerError)]
+)
+def test_a_watch_ends_only_if_the_server_refuses_all(
+    refusals: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    forbidden: set[str],
+    end: type[BaseException],
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pacs_run.time, "sleep", interrupt)
+    server = Pacs("1.2", "1.3")
+    server.forbidden = forbidden
+    with pytest.raises(end):
+        watching(work_of(server, tmp_path), Query({}, ("DX",)), every_s=1, settle_s=0)
 
 
 def test_what_another_algorithm_judged_last_is_judged_anew(tmp_path: Path) -> None:

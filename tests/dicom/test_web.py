@@ -173,6 +173,19 @@ def test_a_refusal_is_not_repeated_and_says_what_to_do(
     assert len(peer.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "general", "is_all"),
+    [(401, 200, True), (403, 403, True), (403, 401, True), (403, 200, False), (403, 503, False)],
+)
+def test_a_403_concerns_all_only_if_a_general_query_is_refused_too(
+    peer: Peer, code: int, general: int, is_all: bool
+) -> None:
+    peer.answers = [status(code), status(general)]
+    with pytest.raises(ServerError) as caught:
+        DicomWeb(peer.url).images(STUDY, modalities=["DX"])
+    assert DicomWeb(peer.url).refuses_all(caught.value) == is_all
+
+
 def test_a_page_that_is_no_dicomweb_is_named_so(peer: Peer) -> None:
     peer.answers = [status(200, b"<html>", Content_Type="text/html")]
     with pytest.raises(ServerError, match=r"not DICOMweb.*localhost:8042/dicom-web"):
