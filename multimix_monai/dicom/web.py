@@ -28,6 +28,7 @@ T = TypeVar("T")
 _PAGE = 500
 _DUPLICATE = 0x0111
 _WHOLE_BODY = 2**31
+_STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"  # the UID of each
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ class DicomWeb:
         found: dict[str, Study] = {}
         for modality in modalities:
             wanted = {**filters, "ModalitiesInStudy": modality}
-            for item in self._pages("studies", self.client.search_for_studies, wanted, limit):
-                uid = str(_value(item, "0020000D"))
+            search = self.client.search_for_studies
+            for uid, item in self._pages("studies", _STUDY, search, wanted, limit):
                 if uid not in found:
                     found[uid] = Study(uid, self._count(uid, item))
         return list(found.values())[:limit]
@@ -111,19 +112,15 @@ class DicomWeb:
     def images(self, study_uid: str, *, modalities: Iterable[str]) -> list[Reference]:
         """The instances of a study's series of these modalities."""
         accepted = set(modalities)
-        series = self._ask("querying series", lambda: self.client.search_for_series(study_uid))
-        uids = [str(_value(s, "0020000E")) for s in series if _value(s, "00080060") in accepted]
+        series = self._query("series", _SERIES, lambda: self.client.search_for_series(study_uid))
+        uids = [uid for uid, item in series.items() if str(_value(item, "00080060")) in accepted]
         return [Reference(study_uid, s, uid) for s in uids for uid in self._instances(study_uid, s)]
 
     def has(self, study_uid: str, uid: str) -> bool:
         """Whether a study has an instance of this UID."""
-        found = self._ask(
-            "querying an instance",
-            lambda: self.client.search_for_instances(
-                study_uid, search_filters={"SOPInstanceUID": uid}
-            ),
-        )
-        return any(_value(item, "00080018") == uid for item in found)
+        wanted = {"SOPInstanceUID": uid}
+        search = partial(self.client.search_for_instances, study_uid, search_filters=wanted)
+        return uid in self._query("an instance", _INSTANCE, search)
 
     def retrieve(self, image: Reference, path: str | Path) -> None:
         """Writes an instance to a file, in the transfer syntax in which the server keeps it.
@@ -160,8 +157,8 @@ class DicomWeb:
             return []
 
         answer = self._ask("storing", lambda: self._post(study_uid, datasets))
-        reasons = [_value(item, "00081197") for item in _items(answer, "00081198")]
-        return [f"failure reason {reason:04X}H" for reason in reasons if reason != _DUPLICATE]
+        reasons = [_value(item, "00081197") for item in _values(answer, "00081198")]
+        return [_in_words(reason) for reason in reasons if reason != _DUPLICATE]
 
     def check(self) -> None:
         """Asks for one study, once.
@@ -169,7 +166,8 @@ class DicomWeb:
         Raises:
             ServerError: the server does not answer, wants another login, or is no DICOMweb.
         """
-        self._ask("the first query", lambda: self.client.search_for_studies(limit=1), patience_s=0)
+        search = partial(self.client.search_for_studies, limit=1)
+        self._ask("the first query", lambda: _by_uid(search(), _STUDY), patience_s=0)
 
     def is_there(self) -> bool:
         """Whether the server answers now."""
@@ -189,44 +187,50 @@ class DicomWeb:
             return general.is_login
         return False
 
-    def _post(self, study_uid: str, datasets: Sequence[pydicom.Dataset]) -> dict[str, Any]:
+    def _post(self, study_uid: str, datasets: Sequence[pydicom.Dataset]) -> Any:
         """The server's account of a store, which 409 Conflict has too: nothing was stored."""
         try:
             return self.client.store_instances(datasets, study_uid).to_json_dict()
         except requests.HTTPError as error:
             if error.response is None or error.response.status_code != requests.codes.conflict:
                 raise
-            account: dict[str, Any] = error.response.json()
+            account = error.response.json()
+            if not _values(account, "00081198"):
+                raise
             return account
 
     def _count(self, study_uid: str, item: Mapping[str, Any]) -> int:
         """Number of Study Related Instances (0020,1208), counted where the server does not say."""
-        count = _value(item, "00201208")
-        return len(self._instances(study_uid)) if count is None else int(count)
+        count = str(_value(item, "00201208"))
+        return int(count) if count.isdecimal() else len(self._instances(study_uid))
 
     def _instances(self, study_uid: str, series_uid: str | None = None) -> list[str]:
         search = partial(self.client.search_for_instances, study_uid, series_uid)
-        pages = self._pages("instances", search, {}, None)
-        return [str(_value(item, "00080018")) for item in pages]
+        return [uid for uid, _ in self._pages("instances", _INSTANCE, search, {}, None)]
 
     def _pages(
         self,
         what: str,
-        search: Callable[..., list[dict[str, Any]]],
+        tag: str,
+        search: Callable[..., Any],
         filters: Mapping[str, str],
         limit: int | None,
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Results page by page, whatever size a page has, also of a server that ignores offset."""
         seen: set[str] = set()
         while limit is None or len(seen) < limit:
             size = _PAGE if limit is None else min(_PAGE, limit - len(seen))
             request = partial(search, limit=size, offset=len(seen), search_filters=dict(filters))
-            page = self._ask(f"querying {what}", request)
-            new = {_uid_of(item): item for item in page if _uid_of(item) not in seen}
+            page = self._query(what, tag, request)
+            new = {uid: item for uid, item in page.items() if uid not in seen}
             if not new:
                 return
             seen |= set(new)
-            yield from new.values()
+            yield from new.items()
+
+    def _query(self, what: str, tag: str, search: Callable[[], Any]) -> dict[str, dict[str, Any]]:
+        """What a query found, by the UID in a tag."""
+        return self._ask(f"querying {what}", lambda: _by_uid(search(), tag))
 
     def _ask(self, doing: str, request: Callable[[], T], *, patience_s: float | None = None) -> T:
         """The answer to a request, asked for again while its failure may pass.
@@ -248,15 +252,31 @@ class DicomWeb:
         raise AssertionError("waits have no end")
 
 
-def _value(item: Mapping[str, Any], tag: str) -> Any:
-    """The first value of an attribute in DICOM JSON, None without one. Source: PS3.18 annex F."""
-    return next(iter(item.get(tag, {}).get("Value") or []), None)
+def _by_uid(answer: Any, tag: str) -> dict[str, dict[str, Any]]:
+    """The items of an answer to a query, by their UID.
+
+    Raises:
+        TypeError: it is no list.
+        ValueError: an item has no UID.
+    """
+    found = {_value(item, tag): item for item in answer}
+    if not all(isinstance(uid, str) and uid for uid in found):
+        raise ValueError(f"an item has no {tag}")
+    return found
 
 
-def _items(item: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
-    return item.get(tag, {}).get("Value") or []
+def _value(item: Any, tag: str) -> Any:
+    """The first value of an attribute, None without one."""
+    return next(iter(_values(item, tag)), None)
 
 
-def _uid_of(item: Mapping[str, Any]) -> str:
-    """SOP Instance UID of an instance, Study Instance UID of a study."""
-    return str(_value(item, "00080018") or _value(item, "0020000D"))
+def _values(item: Any, tag: str) -> list[Any]:
+    """The values of an attribute in DICOM JSON, none of what is none. Source: PS3.18 annex F."""
+    attribute = item.get(tag) if isinstance(item, dict) else None
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    return values if isinstance(values, list) else []
+
+
+def _in_words(reason: Any) -> str:
+    """Failure Reason (0008,1197), which a server may leave out."""
+    return f"failure reason {reason:04X}H" if isinstance(reason, int) else "no failure reason"

@@ -101,7 +101,7 @@ def hang(handler: BaseHTTPRequestHandler) -> None:
     threading.Event().wait(0.5)
 
 
-def account(code: int, *reasons: int) -> Answer:
+def account(code: int, *reasons: object) -> Answer:
     """What a server says of a store that failed for these reasons."""
     items = [{"00081197": {"vr": "US", "Value": [reason]}} for reason in reasons]
     body = {"00081198": {"vr": "SQ", "Value": items}}
@@ -192,6 +192,36 @@ def test_a_page_that_is_no_dicomweb_is_named_so(peer: Peer) -> None:
         DicomWeb(peer.url).studies({}, modalities=["DX"])
 
 
+def odd(text: str) -> Answer:
+    return status(200, text.encode(), Content_Type="application/dicom+json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "7",
+        '["x"]',
+        "[null]",
+        '[{"0020000D": null}]',
+        '[{"0020000D": {"Value": 7}}]',
+        '[{"0020000D": {"Value": [["1.2"]]}}]',
+        "[{}]",
+    ],
+)
+def test_json_that_is_no_dicom_is_named_so(peer: Peer, text: str) -> None:
+    peer.answers = [odd(text)]
+    server = DicomWeb(peer.url)
+    for ask in (
+        server.check,
+        lambda: server.studies({}, modalities=["DX"]),
+        lambda: server.images(STUDY, modalities=["DX"]),
+        lambda: server.has(STUDY, INSTANCE),
+    ):
+        with pytest.raises(ServerError, match="not DICOMweb"):
+            ask()
+
+
 def test_a_server_that_is_off_is_unreachable() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -243,9 +273,12 @@ def test_a_server_that_ignores_offset_ends_the_query(peer: Peer) -> None:
     assert len(peer.requests) == 2
 
 
-def test_instances_are_counted_where_the_server_does_not_say_how_many(peer: Peer) -> None:
+@pytest.mark.parametrize("said", [{}, {"00201208": "many"}, {"00201208": [2]}])
+def test_instances_are_counted_where_the_server_does_not_say_how_many(
+    peer: Peer, said: dict[str, object]
+) -> None:
     instances = found({"00080018": "1.3.1"}, {"00080018": "1.3.2"})
-    peer.answers = [found({"0020000D": "1.2.1"}), instances, instances, found()]
+    peer.answers = [found({"0020000D": "1.2.1"} | said), instances, instances, found()]
     assert [study.instances for study in DicomWeb(peer.url).studies({}, modalities=["DX"])] == [2]
 
 
@@ -283,6 +316,7 @@ def test_another_instance_than_asked_for_is_refused(peer: Peer, dx: Path, tmp_pa
         (account(202, 0x0110), ["failure reason 0110H"]),
         (account(409, 0xA700, 0x0110), ["failure reason A700H", "failure reason 0110H"]),
         (account(409, 0x0111), []),  # there already
+        (account(202, None), ["no failure reason"]),
     ],
 )
 def test_a_store_tells_what_was_not_stored(
@@ -290,6 +324,13 @@ def test_a_store_tells_what_was_not_stored(
 ) -> None:
     peer.answers = [answer]
     assert DicomWeb(peer.url).store(STUDY, [dx]) == reasons
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'{"00081198": null}', b"{}"])
+def test_a_conflict_without_an_account_is_a_refusal(peer: Peer, dx: Path, body: bytes) -> None:
+    peer.answers = [status(409, body, Content_Type="application/dicom+json")]
+    with pytest.raises(ServerError, match="409 Conflict"):
+        DicomWeb(peer.url).store(STUDY, [dx])
 
 
 def test_a_store_is_repeated_with_its_whole_body(peer: Peer, pauses: list[float], dx: Path) -> None:
