@@ -51,14 +51,14 @@ def grey_picture(
     padded = padding(stored, dataset)
     content = stored if padded is None else stored[~padded]
     _refuse_constant(content, name)
+    sample = content.ravel()[:: -(-content.size // _SAMPLE)].astype(np.float64)
     try:
-        modality = modality_step(dataset, little_endian=little_endian)
+        modality = modality_step(dataset, sample, little_endian=little_endian)
     except ValueError as error:
         raise ImageError(
             f"{name}: its values cannot be told ({error}): export it again", "bad_attributes"
         ) from error
     before = [modality] if modality else []
-    sample = content.ravel()[:: -(-content.size // _SAMPLE)].astype(np.float64)
     chosen, ignored = voi_step(dataset, _through(before, sample), little_endian=little_endian)
     chain = [*before, chosen or range_step(sample, before, bits=decoded.bits), *polarity(dataset)]
     picture = mapped(stored, chain)
@@ -78,8 +78,13 @@ def padding(stored: Stored, dataset: Dataset) -> NDArray[np.bool_] | None:
     return padded if padded.any() else None
 
 
-def modality_step(dataset: Dataset, *, little_endian: bool) -> Step | None:
+def modality_step(dataset: Dataset, sample: Values, *, little_endian: bool) -> Step | None:
     """Modality LUT, else rescale; None where there is nothing to do.
+
+    Args:
+        dataset: with Modality LUT Sequence, Rescale Slope and Intercept, or neither.
+        sample: some of the stored values, padding left out.
+        little_endian: order of bytes in LUT Data.
 
     Raises:
         ValueError: what is there cannot be understood.
@@ -88,7 +93,7 @@ def modality_step(dataset: Dataset, *, little_endian: bool) -> Step | None:
     """
     table = luts.table_of(dataset, "ModalityLUTSequence", little_endian=little_endian)
     if table:
-        return Step("modality LUT", partial(luts.lookup, table=table))
+        return Step("modality LUT", partial(luts.lookup, table=luts.placed(table, sample)))
     slope, intercept = luts.rescale_of(dataset)
     if (slope, intercept) == (1, 0):
         return None
@@ -113,7 +118,7 @@ def voi_step(
     """
     ignored: list[str] = []
     for what, make in (
-        ("VOI LUT", partial(_voi_lut, little_endian=little_endian)),
+        ("VOI LUT", partial(_voi_lut, sample=sample, little_endian=little_endian)),
         ("window", _window),
     ):
         try:
@@ -173,10 +178,11 @@ def mapped(stored: Stored, chain: Sequence[Step]) -> NDArray[np.float32]:
     return levels
 
 
-def _voi_lut(dataset: Dataset, *, little_endian: bool) -> Step | None:
+def _voi_lut(dataset: Dataset, *, sample: Values, little_endian: bool) -> Step | None:
     table = luts.table_of(dataset, "VOILUTSequence", little_endian=little_endian)
     if table is None:
         return None
+    table = luts.placed(table, sample)
     top = 2 ** max(8, int(table.entries.max()).bit_length()) - 1
     name = "VOI LUT" + (" (not the window)" if text(dataset, "WindowCenter") else "")
     return Step(name, lambda values: _to_unit(luts.lookup(values, table), low=0, high=top))

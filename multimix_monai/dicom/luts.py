@@ -6,7 +6,7 @@ all values that it can hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,21 +117,33 @@ def table_of(dataset: Dataset, keyword: str, *, little_endian: bool) -> Table | 
     return Table(first, np.asarray(data[:count], np.float64) % 2**16, bits)
 
 
+def placed(table: Table, values: Values) -> Table:
+    """The table as it lies on values: its first value, of 16 bits, signed or not.
+
+    The standard gives it the representation of the values: Pixel Representation (0028,0103) before
+    a modality LUT, that of the modality's output before a VOI LUT. Both readings differ by 2**16,
+    so that the right one is where values are; it serves also where a writer took the other.
+
+    Args:
+        table: as it is written.
+        values: some of those that will be looked up, padding left out.
+
+    Source: PS3.3 C.11.1.1.1 and C.11.2.1.1.
+    """
+    word = table.first % 2**16
+    readings = [replace(table, first=first) for first in (word, word - word // 2**15 * 2**16)]
+    return max(readings, key=lambda reading: _held(reading, values))
+
+
 def lookup(values: Values, table: Table) -> Values:
     """Values -> entries.
 
     Differs: from pydicom's apply_modality_lut and apply_voi, which overflow where a table of more
-    than 256 entries has 8 bits, and take a first value that was written in the other signedness
-    literally.
+    than 256 entries has 8 bits.
 
     Source: PS3.3 C.11.1.1.1 and C.11.2.1.1.
     """
-    first = table.first
-    if first >= 2**15 and values.min() < 0:
-        first -= 2**16
-    elif first < 0 <= values.min():
-        first += 2**16
-    place = np.clip(np.rint(values) - first, 0, len(table.entries) - 1)
+    place = np.clip(np.rint(values) - table.first, 0, len(table.entries) - 1)
     return table.entries[place.astype(np.int64)]
 
 
@@ -188,6 +200,12 @@ def is_inverted(dataset: Dataset) -> str:
     if text(dataset, "PhotometricInterpretation") == "MONOCHROME1":
         return "MONOCHROME1"
     return "Presentation LUT INVERSE" if text(dataset, "PresentationLUTShape") == "INVERSE" else ""
+
+
+def _held(table: Table, values: Values) -> int:
+    """How many values have an entry of their own."""
+    last = table.first + len(table.entries) - 1
+    return int(np.count_nonzero((values >= table.first) & (values <= last)))
 
 
 def _words(item: Dataset, keyword: str, order: str) -> NDArray[Any]:

@@ -95,6 +95,22 @@ def test_a_window_that_shows_nothing_is_ignored_and_says_so(attributes, step) ->
     np.testing.assert_allclose(pixels, RAMP / 4095, atol=1e-6)
 
 
+def table(first: int, entries: np.ndarray) -> Sequence:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(entries), first, 12])
+    item.add_new("LUTData", "OW", entries.astype("<u2").tobytes())
+    return Sequence([item])
+
+
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
+def test_a_table_that_begins_below_zero_serves_a_picture_without_negative_values(keyword) -> None:
+    stored = RAMP.astype(np.int16) // 2 + 500
+    entries = 4095 - np.arange(-1000, 3096).clip(0)
+    pixels, steps = picture(stored, **{keyword: table(-1000, entries)})
+    expected = picture(stored, **{keyword: table(0, entries[1000:])})
+    assert np.array_equal(pixels, expected[0]) and steps == expected[1]
+
+
 def test_many_values_are_mapped_like_few() -> None:
     chain = [Step("half", lambda values: values / 2), Step("less", lambda values: values - 7)]
     wide = np.array([[0, 2**31], [100, 3]], dtype=np.uint32)

@@ -108,12 +108,21 @@ def test_a_descriptor_of_0_entries_means_65536() -> None:
     assert table is not None and table.entries[-1] == 65535
 
 
-def test_a_first_value_of_the_other_signedness_is_understood() -> None:
-    entries = np.arange(4.0)
-    below_zero = luts.lookup(np.array([-1024.0, -1021]), Table(64512, entries, 8))
-    assert below_zero.tolist() == [0, 3]
-    above = luts.lookup(np.array([40000.0, 40003]), Table(40000 - 65536, entries, 8))
-    assert above.tolist() == [0, 3]
+@pytest.mark.parametrize(
+    ("first", "values"),
+    [
+        (-1024, [-1024, -1021]),
+        (-1024, [0, 900]),  # no value is negative, but the table begins there
+        (40000, [40000, 40003]),
+        (32767, [32767, 32770]),
+        (-32768, [-32768, -32760]),
+    ],
+)
+def test_a_table_lies_where_values_are_in_whichever_sign_it_is_written(first, values) -> None:
+    unsigned = first % 65536
+    for written in (unsigned, unsigned - 65536 if unsigned >= 32768 else unsigned):
+        table = Table(written, np.arange(2000.0), 8)
+        assert luts.placed(table, np.array(values, np.float64)).first == first
 
 
 def test_tables_agree_with_pydicom_where_that_does_not_overflow() -> None:
