@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isclose
 from typing import TYPE_CHECKING
 
 from multimix_monai.dicom.attributes import numbers, text
@@ -14,15 +15,16 @@ AT_DETECTOR = "ImagerPixelSpacing, at the detector"
 UNCALIBRATED = "PixelSpacing, calibration unknown"
 ON_FILM = "NominalScannedPixelSpacing, on the film"
 UNKNOWN = "unknown"
+ROUNDING = 0.005  # relative: of 0.1 mm to three decimals; a thorax is magnified by more
 
 
 def spacing_mm(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
     """Distance of rows and of columns in mm, and where it comes from.
 
     Pixel Spacing (0028,0030) is a size in the patient only where Pixel Spacing Calibration Type
-    (0028,0A02) says so, or where it differs from Imager Pixel Spacing (0018,1164); equal to it, it
-    only repeats the size at the detector, where the thorax appears larger than it is. A digitised
-    film has Nominal Scanned Pixel Spacing (0018,2010).
+    (0028,0A02) says so, or where it differs from Imager Pixel Spacing (0018,1164); equal to it but
+    for rounding, it only repeats the size at the detector, where the thorax appears larger than it
+    is. A digitised film has Nominal Scanned Pixel Spacing (0018,2010).
 
     Returns:
         The spacing, None where the file does not tell, and one of this module's constants.
@@ -31,7 +33,7 @@ def spacing_mm(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
     """
     pixel = _pair(dataset, "PixelSpacing")
     imager = _pair(dataset, "ImagerPixelSpacing")
-    if pixel and (_is_calibrated(dataset) or (imager and imager != pixel)):
+    if pixel and (_is_calibrated(dataset) or (imager and not _repeats(pixel, imager))):
         return pixel, CALIBRATED
     if imager:
         return imager, AT_DETECTOR
@@ -56,6 +58,10 @@ def patient_orientation(dataset: Dataset) -> tuple[str, str] | None:
 
 def _is_calibrated(dataset: Dataset) -> bool:
     return text(dataset, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL")
+
+
+def _repeats(pixel: tuple[float, float], imager: tuple[float, float]) -> bool:
+    return all(isclose(p, i, rel_tol=ROUNDING) for p, i in zip(pixel, imager, strict=True))
 
 
 def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:

@@ -22,6 +22,7 @@ def made(**attributes) -> Dataset:
 
 
 ONE, TWO = ["0.2", "0.3"], ["0.19", "0.29"]
+ROUNDED = ["0.2000001", "0.2995"]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,8 @@ ONE, TWO = ["0.2", "0.3"], ["0.19", "0.29"]
         ({"ImagerPixelSpacing": ONE}, (0.2, 0.3), AT_DETECTOR),
         ({"ImagerPixelSpacing": ONE, "PixelSpacing": ONE}, (0.2, 0.3), AT_DETECTOR),
         ({"ImagerPixelSpacing": ONE, "PixelSpacing": TWO}, (0.19, 0.29), CALIBRATED),
+        ({"ImagerPixelSpacing": ONE, "PixelSpacing": ROUNDED}, (0.2, 0.3), AT_DETECTOR),
+        ({"ImagerPixelSpacing": ONE, "PixelSpacing": ["0.2", "0.29"]}, (0.2, 0.29), CALIBRATED),
         ({"PixelSpacing": TWO}, (0.19, 0.29), UNCALIBRATED),
         (
             {"PixelSpacing": TWO, "PixelSpacingCalibrationType": "FIDUCIAL"},
