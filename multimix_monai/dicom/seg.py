@@ -76,6 +76,8 @@ def segmentation(
         content_description="Lungs found by a research algorithm",
         **identity("seg", algorithm=algorithm, source_uid=source_uid),
     )
+    for item in (*result.DimensionOrganizationSequence, *result.DimensionIndexSequence):
+        item.DimensionOrganizationUID = algorithm.uid("dimensions", source_uid)  # not a random one
     result.PatientOrientation = header.get("PatientOrientation", None) or ""
     return result
 

@@ -89,6 +89,18 @@ def test_the_same_result_has_the_same_uids_and_any_other_has_others(
     assert len({uid for group in uids.values() for uid in group}) == 8 * len(uids)
 
 
+def test_a_result_that_is_made_again_differs_in_its_times_only(tmp_path, radiograph_file) -> None:
+    source = radiograph_file()
+    first, again = (written(source, tmp_path / name) for name in ("first", "again"))
+    for kind in KINDS:
+        pairs = zip(first[kind].iterall(), again[kind].iterall(), strict=True)
+        others = [a.keyword for a, b in pairs if a != b and a.VR not in ("SQ", "DA", "TM", "DT")]
+        assert others == [], kind
+    organised = first["seg"].DimensionOrganizationSequence[0].DimensionOrganizationUID
+    for index in first["seg"].DimensionIndexSequence:
+        assert index.DimensionOrganizationUID == organised
+
+
 def test_uids_can_be_known_before_anything_is_computed(tmp_path, radiograph_file) -> None:
     source = radiograph_file()
     image = pydicom.dcmread(source).SOPInstanceUID
