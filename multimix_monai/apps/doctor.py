@@ -13,8 +13,9 @@ from typing import Annotated
 import typer
 from packaging.requirements import Requirement
 
+from multimix_monai.apps.bundle_files import own_bundle
+
 PACKAGE = "multimix-monai"
-BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
 EXTRAS = ("dicom", "label", "onnx", "onnx-runtime", "mlflow")
 SYNTAXES = {
     "1.2.840.10008.1.2": "Implicit VR Little Endian",
@@ -177,15 +178,15 @@ def show(checks: list[Check]) -> None:
 
 def doctor_command(
     bundle: Annotated[
-        Path, typer.Option(help="Folder of the bundle.", show_default="bundle/ of the project")
-    ] = BUNDLE,
+        Path | None, typer.Option(help="Folder of the bundle; the package's own if absent.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Show what is installed, decodable, and on which device.
 
     Exit code 1: a required part is missing or too old.
     """
-    checks = examine(bundle)
+    checks = examine(bundle or Path(own_bundle()))
     failed = list(dict.fromkeys(c.name for c in checks if c.status == "failed"))
     if as_json:
         typer.echo(json.dumps({"ok": not failed, "checks": [asdict(c) for c in checks]}, indent=2))

@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
-from multimix_monai.apps import cli, doctor
+from multimix_monai.apps import bundle_files, cli, doctor
 from multimix_monai.apps.doctor import Check
 
 
@@ -70,6 +70,18 @@ def test_weights_are_found_in_the_bundle_that_is_named(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "model.pt").write_bytes(b"0")
     assert doctor.weights_check(tmp_path).status == "ok"
+
+
+def test_in_a_self_contained_bundle_its_weights_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in (("configs/metadata.json", "MultiMix"), ("models/model.pt", "weights")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(content)
+    package = tmp_path / "multimix_monai" / "apps"
+    monkeypatch.setattr(bundle_files, "__file__", str(package / "bundle_files.py"))
+    (weights,) = (c for c in json.loads(call("--json").stdout)["checks"] if c["name"] == "weights")
+    assert weights["status"] == "ok" and weights["detail"].startswith(str(tmp_path))
 
 
 def test_the_table_shows_every_check(monkeypatch) -> None:
