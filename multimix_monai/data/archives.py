@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from multimix_monai.data.images import ImageError
 
+# A name may stand for several files: `a.png` also for `../a.png`, and a zip may repeat it.
+Members = dict[str, list[zipfile.ZipInfo]]
 ARCHIVE_SUFFIX = ".zip"
 MAX_BYTES = 2**29  # decompressed; the largest detectors give 100 MB
 MAX_RATIO = 200  # radiographs shrink to a half, a black picture to a 1000th
@@ -54,14 +56,20 @@ def read_member(archive: Path, name: str, *, size: int = -1) -> bytes:
     """One file of an archive, decompressed in memory, or its first `size` bytes.
 
     Raises:
-        ImageError: there is no such member, or it is encrypted, an archive itself, damaged, or
-            larger than any radiograph.
+        ImageError: there is no such member, or more than one, or it is encrypted, an archive
+            itself, damaged, or larger than any radiograph.
     """
     path = archive / name
     opened, members = _open(archive)
-    member = members.get(name)
-    if member is None:
+    found = members.get(name, [])
+    if not found:
         raise ImageError(f"{path} does not exist: the archive has no such file", "missing")
+    if len(found) > 1:
+        raise ImageError(
+            f"{path} stands for {len(found)} files of the archive: give each a name of its own",
+            "same_name",
+        )
+    (member,) = found
     _refuse_unsafe(member, path)
     try:
         with opened.open(member) as file:
@@ -88,7 +96,7 @@ def _refuse_unsafe(member: zipfile.ZipInfo, path: Path) -> None:
         )
 
 
-def _open(archive: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+def _open(archive: Path) -> tuple[zipfile.ZipFile, Members]:
     """An archive and its files by name.
 
     Raises:
@@ -108,9 +116,13 @@ def _open(archive: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
 @lru_cache(maxsize=2)  # a table of contents has to be read only once for all of its members
 def _opened(
     archive: Path, mtime_ns: int, size: int, process: int
-) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+) -> tuple[zipfile.ZipFile, Members]:
     opened = zipfile.ZipFile(archive)
-    return opened, {_name(m.filename): m for m in opened.infolist() if not m.is_dir()}
+    members: Members = {}
+    for member in opened.infolist():
+        if not member.is_dir():
+            members.setdefault(_name(member.filename), []).append(member)
+    return opened, members
 
 
 def _name(name: str) -> str:

@@ -10,6 +10,8 @@ from PIL import Image
 
 from multimix_monai.data import archives
 from multimix_monai.data.images import ImageError
+from multimix_monai.data.inputs import find_cases
+from multimix_monai.data.keys import Keys
 from multimix_monai.transforms.load import read_radiograph
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -73,6 +75,20 @@ def test_what_is_no_radiograph_of_an_archive_is_refused_with_a_reason(tmp_path: 
     assert reason_of(exam / "gone.png") == "missing"
     assert reason_of(exam / "b.png") == reason_of(exam / "c.png") == "unreadable"
     assert reason_of(exam) == "archive"
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("other", ["a.png", "../a.png", "/a.png", "./a.png"])
+def test_a_name_that_stands_for_two_files_is_refused_and_neither_lost(
+    tmp_path: Path, other: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "exam.zip", "w") as file:
+        for seed, name in enumerate(("a.png", other, "b.png")):
+            file.writestr(name, picture(seed))
+    cases = find_cases(tmp_path / "exam.zip")
+    ambiguous, single = (Path(case[Keys.IMAGE]) for case in cases)
+    assert reason_of(ambiguous) == "same_name"
+    assert read_radiograph(single).pixels.shape == (30, 40)
 
 
 def test_damaged_archives_are_refused(tmp_path: Path) -> None:
