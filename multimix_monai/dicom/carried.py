@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from multimix_monai.data.images import ImageError
 from multimix_monai.dicom.attributes import integer, numbers
 from multimix_monai.dicom.geometry import spacing_mm
-from multimix_monai.dicom.parse import opened, read_header
+from multimix_monai.dicom.parse import opened, quiet, read_header
 
 if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 NO_RESULTS = "no_dicom_results"
 NEEDED = {
@@ -54,6 +56,8 @@ RADIOGRAPHS = (  # no multi-frame class: highdicom wants functional groups of th
     "DigitalXRayImageStorageForProcessing",
     "SecondaryCaptureImageStorage",  # digitised films
 )
+_TEXTS = ("LO", "LT", "SH", "ST", "UC", "UT")  # a person's name keeps its bytes by itself
+_PADDING = b" \0"
 _GROUPS = range(0x0008, 0x0060)  # attributes of images; above are pixels and what is drawn on them
 
 
@@ -74,7 +78,7 @@ def read_source(source: str | PathLike[str] | BinaryIO | Dataset) -> Dataset:
     header = Dataset()
     for tag in sorted(tag for tag in dataset.keys() if tag.group in _GROUPS):  # noqa: SIM118
         if not tag.is_private:
-            header.add(deepcopy(dataset[tag]))  # decoded by the data set's character set
+            header.add(_element(dataset, tag))
     header.remove_private_tags()  # those within sequences
     _check(header)
     return header
@@ -131,6 +135,36 @@ def _pixel_shape(header: Dataset) -> tuple[int, int]:
         return 1, 1
     ratio = Fraction(shape[0] / shape[1]).limit_denominator(1000)
     return (ratio.numerator, ratio.denominator) if ratio else (1, 1)
+
+
+def _element(dataset: Dataset, tag: BaseTag) -> DataElement:
+    """An element of its own, decoded; of a text that would not be encoded as it was, the bytes.
+
+    pydicom would write question marks for half-width katakana beside Latin characters (ISO_IR 13)
+    and for what is not of the character set, and escape sequences of its own.
+    """
+    from pydicom.config import IGNORE
+    from pydicom.dataelem import DataElement
+
+    stored = dataset.get_item(tag).value  # bytes, if no one has asked for it before
+    element = deepcopy(dataset[tag])  # decoded by the data set's character set
+    if element.VR not in _TEXTS or element.keyword in _EQUIPMENT or not isinstance(stored, bytes):
+        return element
+    if _encoded(element, dataset).rstrip(_PADDING) == stored.rstrip(_PADDING):
+        return element
+    return DataElement(tag, element.VR, stored, validation_mode=IGNORE)
+
+
+def _encoded(element: DataElement, dataset: Dataset) -> bytes:
+    """A text's bytes in the data set's character set."""
+    from pydicom.charset import convert_encodings
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_text
+
+    buffer = DicomBytesIO()
+    with quiet():
+        write_text(buffer, element, convert_encodings(dataset.get("SpecificCharacterSet")))
+    return bytes(buffer.getvalue())
 
 
 def _read(source: str | PathLike[str] | BinaryIO) -> Dataset:

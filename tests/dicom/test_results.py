@@ -134,6 +134,25 @@ def test_names_in_any_script_survive_byte_by_byte(tmp_path, radiograph_file, exa
         assert result.PatientName == named.PatientName
 
 
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [
+        ("ISO_IR 13", "ﾑﾈ PA".encode("shift_jis")),
+        (["", "ISO 2022 IR 149"], b"\x1b$)CHong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7"),
+        ("ISO_IR 192", "Übersicht".encode("latin1")),
+        ("ISO_IR 100", "Übersicht".encode("latin1")),
+    ],
+)
+def test_a_text_keeps_its_bytes_also_where_they_would_be_encoded_otherwise(
+    tmp_path, radiograph_file, charset, text
+) -> None:
+    stand_in = b"T" * len(text)
+    source = radiograph_file(SpecificCharacterSet=charset, StudyDescription=stand_in.decode())
+    source.write_bytes(source.read_bytes().replace(stand_in, text))
+    for result in written(source, tmp_path / "out").values():
+        assert raw(result, "StudyDescription") == text
+
+
 def test_all_three_groups_of_a_japanese_name_survive(tmp_path, radiograph_file) -> None:
     name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
     for number, charset in enumerate(["ISO_IR 192", ["", "ISO 2022 IR 87"]]):
