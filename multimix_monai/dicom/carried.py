@@ -128,6 +128,20 @@ def carry_over(header: Dataset, result: Dataset) -> None:
         result.PixelAspectRatio = [height, width]
 
 
+def writable(text: str, header: Dataset) -> str:
+    """A text of ours as the source's character set can hold it; other characters are escaped.
+
+    As in \\u6771. Without a Specific Character Set (0008,0005), and beside half-width katakana,
+    only ASCII is sure. Source: PS3.3 C.12.1.1.2.
+    """
+    from pydicom.charset import convert_encodings, default_encoding
+
+    with quiet():
+        first = convert_encodings(header.get("SpecificCharacterSet"))[0]
+    encoding = "ascii" if first in (default_encoding, "shift_jis") else first
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def _pixel_shape(header: Dataset) -> tuple[int, int]:
     """Height and width of a pixel as small whole numbers; 1 and 1 where the file does not tell."""
     shape = spacing_mm(header)[0] or numbers(header, "PixelAspectRatio")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from multimix_monai.dicom.carried import carry_over, read_source, reference
+from multimix_monai.dicom.carried import carry_over, read_source, reference, writable
 from multimix_monai.dicom.findings import Algorithm, Findings
 from multimix_monai.dicom.geometry import patient_orientation
 from multimix_monai.dicom.lungs import split_lungs
@@ -56,6 +57,7 @@ def results(source: Source, findings: Findings) -> dict[str, Any]:
         ) from error
     header = read_source(source)
     _check_grid(header, findings)
+    findings = replace(findings, threshold_source=writable(findings.threshold_source, header))
     objects = _objects(header, findings)
     for result in objects.values():
         carry_over(header, result)

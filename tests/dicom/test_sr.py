@@ -169,3 +169,22 @@ def test_it_is_complete_and_verified_by_nobody(tmp_path, radiograph_file) -> Non
     [container] = pneumonia(sr)
     texts = [item.TextValue for item in container.ContentSequence if item.ValueType == "TEXT"]
     assert "threshold_source=Youden, 120 cases" in texts and "image_size=256" in texts
+
+
+@pytest.mark.parametrize(
+    ("charset", "expected"),
+    [
+        ("ISO_IR 192", "東京 und Köln"),
+        ("ISO_IR 100", r"\u6771\u4eac und Köln"),
+        (["ISO 2022 IR 6", "ISO 2022 IR 87"], r"\u6771\u4eac und K\xf6ln"),
+        ("ISO_IR 13", r"\u6771\u4eac und K\xf6ln"),
+        (None, r"\u6771\u4eac und K\xf6ln"),
+    ],
+)
+def test_what_the_sources_character_set_lacks_is_escaped(
+    tmp_path, radiograph_file, charset, expected
+) -> None:
+    source = radiograph_file(SpecificCharacterSet=charset)
+    sr = report(source, tmp_path, threshold_source="東京 und Köln")
+    texts = [element.value for element in sr.iterall() if element.keyword == "TextValue"]
+    assert f"threshold_source={expected}" in texts
