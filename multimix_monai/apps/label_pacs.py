@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +19,6 @@ from typing import Any
 from fastapi import HTTPException
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import LocalDatastore
-from pydicom.dataset import Dataset
 
 from multimix_monai.apps.label_datalist import digest
 from multimix_monai.apps.label_files import read_label, write_plane
@@ -112,20 +110,9 @@ class PacsDatastore(CheckedLabels, DICOMWebDatastore):  # type: ignore[misc]
             if time.monotonic() - asked > FRESH_S:
                 found = {}
                 for modality in modalities:
-                    found |= self._query(modality)
+                    found |= self.web.series(modality)
                 self._listed[key] = (time.monotonic(), found)
             return found
-
-    def _query(self, modality: str) -> dict[str, str]:
-        search = partial(self._client.search_for_series, search_filters={"Modality": modality})
-        found: dict[str, str] = {}
-        while True:
-            page = self.web._ask("querying series", partial(search, limit=500, offset=len(found)))
-            series = [Dataset.from_json(item) for item in page]
-            new = {str(s.SeriesInstanceUID): str(s.StudyInstanceUID) for s in series}
-            if not new.keys() - found.keys():
-                return found
-            found |= new
 
     def list_images(self) -> list[str]:
         """Series of the modalities."""
@@ -199,11 +186,10 @@ class PacsDatastore(CheckedLabels, DICOMWebDatastore):  # type: ignore[misc]
         """What cannot be read is passed over, and looked at again later."""
         if time.monotonic() - self._unread.get(series, -AGAIN_S) < AGAIN_S:
             return
-        ask = partial(self._client.retrieve_series_metadata, study, series)
         try:
-            header = Dataset.from_json(self.web._ask("retrieving metadata", ask, patience_s=0)[0])
+            header = self.web.header(study, series)
             image = drawn_on(header) if is_annotation(header) else None
-        except Exception as error:  # readers of an answer raise many kinds on garbage
+        except Exception as error:  # attributes of anybody's raise many kinds on garbage
             self._unread[series] = time.monotonic()
             logger.warning(f"a segmentation cannot be read: {type(error).__name__}")
             return

@@ -116,6 +116,19 @@ class DicomWeb:
         uids = [uid for uid, item in series.items() if str(_value(item, "00080060")) in accepted]
         return [Reference(study_uid, s, uid) for s in uids for uid in self._instances(study_uid, s)]
 
+    def series(self, modality: str) -> dict[str, str]:
+        """All series of a modality, by their UID: that of their study."""
+        wanted = {"Modality": modality}
+        pages = self._pages("series", _SERIES, self.client.search_for_series, wanted, None)
+        return {uid: str(_value(item, _STUDY)) for uid, item in pages}
+
+    def header(self, study_uid: str, series_uid: str) -> pydicom.Dataset:
+        """Attributes of a series' first instance; they are asked for once."""
+        ask = partial(self.client.retrieve_series_metadata, study_uid, series_uid)
+        return self._ask(
+            "retrieving metadata", lambda: pydicom.Dataset.from_json(ask()[0]), patience_s=0
+        )
+
     def has(self, study_uid: str, uid: str) -> bool:
         """Whether a study has an instance of this UID."""
         wanted = {"SOPInstanceUID": uid}

@@ -217,6 +217,7 @@ def test_json_that_is_no_dicom_is_named_so(peer: Peer, text: str) -> None:
         lambda: server.studies({}, modalities=["DX"]),
         lambda: server.images(STUDY, modalities=["DX"]),
         lambda: server.has(STUDY, INSTANCE),
+        lambda: server.series("DX"),
     ):
         with pytest.raises(ServerError, match="not DICOMweb"):
             ask()
@@ -291,6 +292,16 @@ def test_only_series_of_the_modalities_are_searched(peer: Peer) -> None:
         Reference(STUDY, "1.2.1", INSTANCE)
     ]
     assert "/series/1.2.1/instances" in peer.requests[-1][0]
+
+
+def test_series_of_a_modality_come_with_their_study_and_a_header(peer: Peer) -> None:
+    first, second = ({"0020000E": f"1.2.{n}", "0020000D": STUDY} for n in (1, 2))
+    peer.answers = [found(first), found(second), found(), found({"00080018": INSTANCE})]
+    server = DicomWeb(peer.url)
+    assert server.series("SEG") == {"1.2.1": STUDY, "1.2.2": STUDY}
+    assert "Modality=SEG" in peer.requests[0][0]
+    assert server.header(STUDY, "1.2.1").SOPInstanceUID == INSTANCE
+    assert peer.requests[-1][0].endswith("/series/1.2.1/metadata")
 
 
 def test_an_instance_comes_as_the_server_keeps_it(peer: Peer, dx: Path, tmp_path: Path) -> None:

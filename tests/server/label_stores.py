@@ -108,26 +108,21 @@ class Web:
 
     url = "http://pacs"
 
+    client = None
+
     def __init__(self, **series: dict[str, str]) -> None:
-        self.series = series  # by modality: series -> study
+        self.by_modality = series  # series -> study
         self.headers: dict[str, Dataset] = {}
         self.asked: list[str] = []
-        self.client = SimpleNamespace(
-            search_for_series=self.search, retrieve_series_metadata=self.metadata
-        )
 
-    def _ask(self, doing: str, request: Callable[[], Any], **_: Any) -> Any:
-        return request()
+    def series(self, modality: str) -> dict[str, str]:
+        return self.by_modality.get(modality, {})
 
-    def search(self, search_filters: dict[str, str], offset: int, **_: Any) -> list[Any]:
-        found = list(self.series.get(search_filters["Modality"], {}).items())[offset:]
-        return [header(SeriesInstanceUID=s, StudyInstanceUID=t).to_json_dict() for s, t in found]
-
-    def metadata(self, study: str, series: str) -> list[Any]:
+    def header(self, study: str, series: str) -> Dataset:
         self.asked.append(series)
         if series not in self.headers:
             raise ServerError("http://pacs, retrieving metadata: 500")
-        return [self.headers[series].to_json_dict()]
+        return self.headers[series]
 
 
 def header(**attributes: Any) -> Dataset:
@@ -189,7 +184,7 @@ def a_label_here_gives_way_to_a_newer_one_and_is_none_once_it_is_gone_there(root
     store._put_label("1.0", file, FINAL, {**info, "drawn_at": "20260101120000"})
     assert not store._is_newer(store._annotations()["1.0"])
     assert store.get_label_uri("1.0", FINAL)
-    web.series["SEG"], label_pacs.FRESH_S = {}, -1.0
+    web.by_modality["SEG"], label_pacs.FRESH_S = {}, -1.0
     assert store.get_label_uri("1.0", FINAL)  # it may not be listed yet
     label_pacs.LAG_S = -1.0
     assert not store.get_label_uri("1.0", FINAL) and store.get_labeled_images() == []
