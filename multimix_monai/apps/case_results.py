@@ -66,6 +66,7 @@ def slim(case: dict[str, Any]) -> dict[str, Any]:
     kept = {Keys.IMAGE: case[Keys.IMAGE].meta["filename_or_obj"], Keys.PROBS: case[Keys.PROBS]}
     kept[Keys.PRED] = torch.as_tensor(case[Keys.PRED]).to(torch.uint8)
     kept[Keys.SALIENCY] = torch.as_tensor(case[Keys.SALIENCY]).to(torch.float16).float()
+    kept[Keys.LABEL] = case.get(Keys.LABEL)
     if torch.is_tensor(case.get(Keys.MASK)):
         kept[Keys.MASK] = case[Keys.MASK]
     return kept

@@ -13,10 +13,9 @@ import numpy as np
 from multimix_monai.apps.label_files import SEG, suffix_for, write_plane
 from multimix_monai.apps.label_judge import Judge
 from multimix_monai.data.files import is_dicom
-from multimix_monai.data.keys import Keys
+from multimix_monai.data.keys import CLASSES, Keys
 from multimix_monai.handlers.case_folder import CaseFolder
 
-CLASSES = ("normal", "pneumonia")
 OK = "ok"
 _LISTS = ("flags", "quality_rules")
 

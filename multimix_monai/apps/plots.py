@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from multimix_monai.data.keys import CLASSES
 from multimix_monai.handlers.figures import COLOURS, new_figure, tidy
 from multimix_monai.metrics.calibration import reliability_curve
 from multimix_monai.metrics.summary import ALL, CaseResult, label_arrays
@@ -75,7 +76,7 @@ def reliability_plot(results: Sequence[CaseResult], labels_summary: dict[str, An
     probs, labels = label_arrays(results)
     edges = np.linspace(0, 1, 2 * RELIABILITY_BINS + 1)
     groups = [probs[labels == 0], probs[labels == 1]]
-    names = ["normal", "pneumonia"]
+    names = list(CLASSES)
     lower.hist(groups, bins=edges, stacked=True, color=[NORMAL, PNEUMONIA], label=names)
     upper.set(ylabel="observed rate of pneumonia", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     upper.set_title("Is a probability what it says?")
@@ -130,7 +131,7 @@ def confusion_plot(labels_summary: dict[str, Any]) -> Figure:
         text = f"{table[row, column]}\n{100 * part[row, column]:.1f} %"
         colour = "white" if part[row, column] > 0.6 else "black"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=13)
-    classes = ["normal", "pneumonia"]
+    classes = list(CLASSES)
     axes.set_xticks([0, 1], classes)
     axes.set_yticks([0, 1], classes, rotation=90, va="center")
     axes.set(xlabel="called", ylabel="label", title=f"Calls at the threshold ({source})")

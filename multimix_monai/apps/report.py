@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from multimix_monai.data.keys import CLASSES
 from multimix_monai.metrics.summary import (
     CONFIDENCE,
     CaseResult,
@@ -149,7 +150,9 @@ def _cells(row: Row) -> tuple[str, str, str]:
     return value, f"{row.low:.{digits}f} to {row.high:.{digits}f}", str(row.n_cases)
 
 
-def _markdown(report: dict[str, Any], *, plots: Sequence[str], worst: dict[str, list[str]]) -> str:
+def _markdown(
+    report: dict[str, Any], *, plots: Sequence[str], worst: dict[str, dict[str, str]]
+) -> str:
     lines = [
         "# Evaluation",
         "",
@@ -167,7 +170,7 @@ def _markdown(report: dict[str, Any], *, plots: Sequence[str], worst: dict[str, 
     lines += ["", *(f"![{name}]({name}.png)" for name in plots)]
     for task, names in worst.items():
         lines += ["", f"## Worst {task}", ""]
-        lines += [f"- [{name}](worst/{task}/{name}.png)" for name in names]
+        lines += [f"- [{name}](worst/{task}/{name}.png), {said}" for name, said in names.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -209,13 +212,13 @@ def _write_worst(
     *,
     picture: Callable[[CaseResult], np.ndarray] | None,
     n_worst: int,
-) -> dict[str, list[str]]:
-    """Draw the worst cases of each task; returns the pictures' names, the worst first."""
+) -> dict[str, dict[str, str]]:
+    """Draw the worst cases of each task; the pictures' names, worst first, and why they are."""
     for former in folder.glob("*/[0-9][0-9]_*.png"):
         former.unlink()
     if picture is None:
         return {}
-    written: dict[str, list[str]] = {}
+    written: dict[str, dict[str, str]] = {}
     for task, cases in (("masks", _worst_masks(results)), ("labels", _worst_labels(results))):
         for rank, result in enumerate(cases[:n_worst], 1):
             name = f"{rank:02d}_{re.sub(r'[^A-Za-z0-9.-]+', '_', result.case)[:80]}"
@@ -224,8 +227,14 @@ def _write_worst(
             except (OSError, ValueError) as error:
                 logger.warning("case %s could not be drawn: %s", result.case, error)
             else:
-                written.setdefault(task, []).append(name)
+                written.setdefault(task, {})[name] = _why(result, task)
     return written
+
+
+def _why(result: CaseResult, task: str) -> str:
+    if task == "masks":
+        return f"Dice {result.metrics['dice']:.3f}"
+    return f"pneumonia {result.prob:.3f}, is {CLASSES[int(result.label or 0)]}"
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:

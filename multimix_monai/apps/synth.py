@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from multimix_monai.data.keys import CLASSES
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -126,7 +128,7 @@ def _write_folder(output: Path, plans: Iterable[Plan], *, shape: tuple[int, int]
         _save(output / "masks" / f"{item.stem}.png", 255 * drawn.mask)
         rows.append((f"{item.stem}.png", item.label, item.patient))
         if len(pictures[item.label]) < _SHEET_COLUMNS * _SHEET_ROWS // 2:
-            word = ("normal", "pneumonia")[item.label]
+            word = CLASSES[item.label]
             pictures[item.label].append(overlay(drawn.pixels, drawn.mask, text=word))
     _write_csv(output / "labels.csv", rows)
     return contact_sheet(pictures[0] + pictures[1], columns=min(_SHEET_COLUMNS, len(pictures[0])))

@@ -1,5 +1,7 @@
 """Path of data, first stop: the one name that each item of a case has in every dictionary."""
 
+CLASSES = ("normal", "pneumonia")  # by label
+
 
 class Keys:
     """Names of a case's items, from the datalist to the results."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from multimix_monai.data.keys import Keys
+from multimix_monai.data.keys import CLASSES, Keys
 from multimix_monai.engines import CaseDataset
 from multimix_monai.experiments.audit_answers import Item, Panel
 from multimix_monai.experiments.audit_estimates import Estimate
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VIEW, BASELINE = COLOURS[0], COLOURS[4]
-CLASSES = ("normal", "pneumonia")
 A_CLASS = 2  # pictures of each class that are shown
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from multimix_monai.data.keys import CLASSES
 from multimix_monai.experiments.audit_answers import Answers
 from multimix_monai.experiments.audit_estimates import (
     Bootstrap,
@@ -98,7 +99,7 @@ def told_apart(answers: Answers, *, strata: str, bootstrap: Bootstrap) -> dict[s
     if len(values) != 2:
         return {}
     found: dict[str, Any] = {"of": f"{strata} {values[1]}"}
-    for label, name in enumerate(("normal", "pneumonia")):
+    for label, name in enumerate(CLASSES):
         own = np.flatnonzero(answers.labels == label)
         statistic = aucs(
             {name: answers.scores[WHOLE][:, own]}, (kinds[own] == values[1]).astype(int)

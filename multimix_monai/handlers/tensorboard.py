@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from multimix_monai.data.keys import Keys
+from multimix_monai.data.keys import CLASSES, Keys
 from multimix_monai.engines.outputs import outputs
 from multimix_monai.engines.trainer import process_rank
 from multimix_monai.handlers.pictures import overlay, saliency_map
@@ -19,12 +19,14 @@ def picture(case: dict[str, Any], image: np.ndarray) -> np.ndarray:
     """Prediction on the image and saliency beside it, uint8 (H, 2 W, 3); truth's contour if known.
 
     Args:
-        case: with pred (1, H, W), saliency (1, H, W), probs (K,) and maybe mask (1, H, W).
+        case: with pred (1, H, W), saliency (1, H, W), probs (K,), maybe mask (1, H, W), label.
         image: (H, W) in [0, 1], the case's own pixels.
     """
     truth = case.get(Keys.MASK)
     known = truth[0].numpy() if torch.is_tensor(truth) else None
+    label = case.get(Keys.LABEL)
     text = f"pneumonia {float(case[Keys.PROBS][-1]):.2f}"
+    text += f" (is {CLASSES[label]})" if label in (0, 1) else ""
     left = overlay(image, np.asarray(case[Keys.PRED][0]), truth=known, text=text)
     return np.concatenate([left, saliency_map(image, np.asarray(case[Keys.SALIENCY][0]))], axis=1)
 

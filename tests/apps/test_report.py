@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,11 @@ def test_the_ten_worst_cases_of_each_task_are_drawn_worst_first(tmp_path):
     names = sorted(p.name for p in (tmp_path / "worst" / "masks").iterdir())
     assert names[0] == "01_m0.png" and names[-1] == "10_m9.png" and len(names) == 10
     assert len(list((tmp_path / "worst" / "labels").iterdir())) == 10
-    assert "worst/masks/01_m0.png" in (tmp_path / "report.md").read_text()
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    (mask,) = (line for line in lines if "worst/masks/01_m0.png" in line)
+    (label,) = (line for line in lines if "worst/labels/01_c1.png" in line)
+    assert re.search(r"\), Dice 0\.\d{3}$", mask)
+    assert re.search(r"\), pneumonia 0\.\d{3}, is (normal|pneumonia)$", label)
 
 
 def test_a_case_that_cannot_be_drawn_is_logged_and_the_others_are(tmp_path, caplog):
