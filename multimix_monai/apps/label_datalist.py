@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from multimix_monai.data.keys import Keys
-from multimix_monai.data.readers.folder import label_rows
+from multimix_monai.data.readers.labels import Row, label_rows, one_form
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def class_of(info: Mapping[str, Any]) -> int | None:
     return CLASSES[text]
 
 
-def read_classes(path: Path, names: Mapping[str, str]) -> dict[str, tuple[int | None, str | None]]:
+def read_classes(path: Path, names: Mapping[str, str]) -> dict[str, Row]:
     """Label and patient by id, of a csv with the columns image, label and maybe patient.
 
     Rows of other images are passed over.
@@ -83,9 +83,9 @@ def read_classes(path: Path, names: Mapping[str, str]) -> dict[str, tuple[int | 
         ValueError: as of `multimix datalist` for labels.csv, one image has two rows, or no row is
             of an image.
     """
-    ids = {Path(key): id for id, name in names.items() for key in (id, name)}
-    found: dict[str, tuple[int | None, str | None]] = {}
-    rows = label_rows(path, base=Path(), images=None)
+    ids = {one_form(Path(key)): id for id, name in names.items() for key in (id, name)}
+    found: dict[str, Row] = {}
+    rows = label_rows(path)
     for key in rows.keys() & ids.keys():
         if ids[key] in found:
             raise ValueError(f"{path}: one image has a row by its id and one by its file's name")

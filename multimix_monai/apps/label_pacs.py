@@ -24,7 +24,7 @@ from multimix_monai.apps.label_datalist import digest
 from multimix_monai.apps.label_files import read_label, write_plane
 from multimix_monai.apps.label_store import FINAL, PATTERNS, CheckedLabels
 from multimix_monai.data.images import ImageError
-from multimix_monai.data.readers.folder import label_rows
+from multimix_monai.data.readers.labels import label_rows
 from multimix_monai.dicom.annotation import (
     annotation,
     drawn_on,
@@ -209,10 +209,10 @@ class PacsDatastore(CheckedLabels, DICOMWebDatastore):  # type: ignore[misc]
     def _in_csv(self) -> set[str]:
         """Images that the csv of classes names; what is wrong with it is told by the training."""
         try:
-            rows = label_rows(self.classes, base=Path(), images=None) if self.classes else {}
+            rows = label_rows(self.classes) if self.classes else {}
         except ValueError:
             return set()
-        return {id for id, name in self.names().items() if {Path(id), Path(name)} & rows.keys()}
+        return {id for id, name in self.names().items() if {id, name} & rows.keys()}
 
     def within_reach(self) -> list[str]:
         """The candidates that can be retrieved, with labels that were saved elsewhere."""

@@ -47,9 +47,36 @@ def test_csv_of_a_spreadsheet_with_semicolons_is_read(tmp_path: Path) -> None:
     assert read_folder(tmp_path)[0].label == 1
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "Labels.CSV"])
+@pytest.mark.parametrize(
+    "header", ["image, label, patient", "Image,Label,PATIENT", "patient ,image,label"]
+)
+def test_columns_are_known_in_any_case_and_with_spaces(
+    tmp_path: Path, name: str, header: str
+) -> None:
+    touch(tmp_path, "a.png")
+    values = {"image": "a.png", "label": "1", "patient": "p1"}
+    row = ",".join(values[column.strip().lower()] for column in header.split(","))
+    (tmp_path / name).write_text(f"{header},\n{row},\n,,\n")
+    (case,) = read_folder(tmp_path)
+    assert (case.label, case.patient) == (1, "p1")
+
+
+def test_two_csv_whose_names_differ_by_case_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "labels.csv", "Labels.csv")
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system knows one name in any case")
+    with pytest.raises(ValueError, match=r"has Labels\.csv and labels\.csv: remove one"):
+        read_folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("image,label,patient_id\na.png,1,p\n", "column 'patient_id' is unknown; the columns are"),
+        ("image,label,Label\na.png,1,0\n", "column 'label' occurs twice"),
+        ("image,label\na.png,1,p\n", "line 2: has 3 values but the header has 2"),
+        ("image,label\n,1\n", "line 2: names no image"),
         ("image,label\na.png,1\nz.png,0\ny.png,0\n", "names 2 files.*z.png, y.png"),
         ("image,label\na.png,1\na.png,0\n", "line 3: a.png occurs twice"),
         ("image,label\na.png,2\n", "line 2: label is '2'; allowed are"),
