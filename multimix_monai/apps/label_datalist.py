@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from multimix_monai.data.keys import Keys
-from multimix_monai.data.readers.labels import Row, label_rows, one_form
+from multimix_monai.data.readers.files import one_form
+from multimix_monai.data.readers.labels import Row, label_rows
 
 logger = logging.getLogger(__name__)
 

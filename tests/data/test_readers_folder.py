@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,22 @@ def test_columns_are_known_in_any_case_and_with_spaces(
     (tmp_path / name).write_text(f"{header},\n{row},\n,,\n")
     (case,) = read_folder(tmp_path)
     assert (case.label, case.patient) == (1, "p1")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_csv_of_another_encoding_is_refused_with_the_remedy(tmp_path: Path, encoding: str) -> None:
+    touch(tmp_path, "é.png")
+    (tmp_path / "labels.csv").write_text("image,label\né.png,1\n", encoding=encoding)
+    with pytest.raises(ValueError, match=r'labels\.csv: is not UTF-8 .*save it as "CSV UTF-8"'):
+        read_folder(tmp_path)
+
+
+def test_names_are_compared_however_their_accents_are_spelt(tmp_path: Path) -> None:
+    one, two = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    touch(tmp_path, f"images/{one}.png", f"masks/{two}.png")
+    (tmp_path / "labels.csv").write_text(f"image,label\n{two}.png,1\n", encoding="utf-8")
+    (case,) = read_folder(tmp_path)
+    assert case.label == 1 and case.mask == (tmp_path / f"masks/{two}.png",)
 
 
 def test_two_csv_whose_names_differ_by_case_are_refused(tmp_path: Path) -> None:

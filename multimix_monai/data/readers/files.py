@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -53,11 +54,16 @@ def by_name(files: Iterable[Path], *, base: Path | None = None) -> dict[str, Pat
     named: dict[str, Path] = {}
     for path in files:
         name = name_without_suffix(path)
-        key = (path.parent.relative_to(base) / name).as_posix() if base else name
+        key = one_form(path.parent.relative_to(base) / name if base else Path(name))
         twin = named.setdefault(key, path)
         if twin != path:
             raise ValueError(f"{path} and {twin} have the same name: rename or remove one")
     return named
+
+
+def one_form(path: Path) -> str:
+    """A path as text that compares: macOS spells letters with accents in two characters (NFD)."""
+    return unicodedata.normalize("NFC", path.as_posix())
 
 
 def refuse_empty(root: Path, found: Collection[object]) -> None:

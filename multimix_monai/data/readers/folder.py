@@ -6,8 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..case import Case
-from .files import by_name, image_files, refuse_empty, refuse_masks_without_image, subfolder
-from .labels import Row, label_rows, one_form
+from .files import (
+    by_name,
+    image_files,
+    one_form,
+    refuse_empty,
+    refuse_masks_without_image,
+    subfolder,
+)
+from .labels import Row, label_rows
 
 _LABELS = "labels.csv"
 

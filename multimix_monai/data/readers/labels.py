@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .files import one_form
+
 COLUMNS = ("image", "label", "patient")
 _LABELS = {"": None, "0": 0, "1": 1, "normal": 0, "pneumonia": 1}
 
@@ -21,7 +23,7 @@ def label_rows(path: Path) -> dict[str, Row]:
     and empty rows are passed over.
 
     Raises:
-        ValueError: it is missing, a column is unknown, doubled or missing, or a row
+        ValueError: it is missing or not UTF-8, a column is unknown, doubled or missing, or a row
             has no image or one that had a row, more values than columns, or another label.
     """
     rows: dict[str, Row] = {}
@@ -33,11 +35,6 @@ def label_rows(path: Path) -> dict[str, Row]:
             raise ValueError(f"{path}: line {number}: {row['image']} occurs twice: keep one row")
         rows[image] = (_label(path, number, row.get("label", "")), row.get("patient") or None)
     return rows
-
-
-def one_form(path: Path) -> str:
-    """A path as text that compares."""
-    return path.as_posix()
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -62,7 +59,11 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path}: is not UTF-8 (byte {error.start}): save it as "CSV UTF-8"'
+        ) from error
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}): check the path") from error
 
