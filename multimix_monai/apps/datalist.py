@@ -104,6 +104,7 @@ def datalist_command(
     )
     write_datalist(datalist, output)
     _print_counts(datalist["counts"])
+    _note_lone_images(cases)
     typer.echo(f"wrote {output}, content hash {datalist['content_hash'][:12]}")
 
 
@@ -210,6 +211,19 @@ def _count(text: str, option: str) -> int | None:
     if not text.isdecimal():
         raise ValueError(f"{option} is {text!r}; use a whole number or 'all'")
     return int(text)
+
+
+def _note_lone_images(cases: Sequence[Case]) -> None:
+    """Say how many images of each source have no patient: the split cannot keep them together."""
+    for source in sorted({case.source for case in cases}):
+        own = [case for case in cases if case.source == source]
+        lone = [case.case for case in own if case.patient is None]
+        if lone:
+            typer.echo(
+                f"note: {source}: {len(lone)} of {len(own)} images tell no patient, such as "
+                f"{lone[0]}: each counts as a patient of its own",
+                err=True,
+            )
 
 
 def _print_counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:

@@ -6,7 +6,6 @@ patients one is held back, for ever, to tell whether new weights are better.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,11 +48,6 @@ class Known:
         if self.mask is not None:
             return "mask"
         return "" if self.label is None else str(self.label)
-
-
-def digest(name: str) -> str:
-    """What stands for an id or a patient wherever somebody may read it."""
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def class_of(info: Mapping[str, Any]) -> int | None:

@@ -20,10 +20,10 @@ from fastapi import HTTPException
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import LocalDatastore
 
-from multimix_monai.apps.label_datalist import digest
 from multimix_monai.apps.label_files import read_label, write_plane
 from multimix_monai.apps.label_store import FINAL, PATTERNS, CheckedLabels
 from multimix_monai.data.images import ImageError
+from multimix_monai.data.patient import digest
 from multimix_monai.data.readers.labels import label_rows
 from multimix_monai.dicom.annotation import (
     annotation,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from multimix_monai.apps.label_datalist import digest
 from multimix_monai.apps.label_judge import Judge
+from multimix_monai.data.patient import digest
 from multimix_monai.engines import Informativeness, next_cases
 
 logger = logging.getLogger(__name__)

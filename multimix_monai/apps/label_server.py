@@ -31,13 +31,14 @@ from monailabel.utils.async_tasks.utils import processes
 import multimix_monai
 from multimix_monai.apps.label import own_weights
 from multimix_monai.apps.label_answer import answer
-from multimix_monai.apps.label_datalist import CLASS_KEY, digest
+from multimix_monai.apps.label_datalist import CLASS_KEY
 from multimix_monai.apps.label_judge import CurrentJudge
 from multimix_monai.apps.label_learn import SERVER_PID, Training, end_with_parent
 from multimix_monai.apps.label_request import SENT, plain_settings
 from multimix_monai.apps.label_scores import Scores, choose
 from multimix_monai.apps.label_store import FINAL, FolderDatastore
 from multimix_monai.apps.pacs import MODALITIES, USER, login
+from multimix_monai.data.patient import digest
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,11 @@ from fastapi import HTTPException
 from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from multimix_monai.apps.label_datalist import Known, class_of, digest, read_classes
+from multimix_monai.apps.label_datalist import Known, class_of, read_classes
 from multimix_monai.apps.label_files import read_label, write_plane
 from multimix_monai.apps.label_request import plain_name
 from multimix_monai.apps.label_turns import TurnTaking
-from multimix_monai.data.files import is_dicom, open_file
-from multimix_monai.data.images import ImageError
+from multimix_monai.data.patient import digest, patient_id
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +158,7 @@ class CheckedLabels(TurnTaking):
         return Known(
             name=digest(image_id),
             image=image,
-            patient=digest(row[1] or patient_of(image) or image_id),
+            patient=digest(row[1] or patient_id(image) or image_id),
             mask=mask,
             label=told[0] if told else row[0],
         )
@@ -193,16 +192,3 @@ def _is_good(mask: Path, image: Path) -> bool:
     except ValueError:
         return False
     return True
-
-
-def patient_of(image: Path) -> str | None:
-    """Patient ID (0010,0020) of a DICOM file; None where there is none."""
-    from multimix_monai.dicom.parse import quiet, read_header
-
-    try:
-        if not is_dicom(image):
-            return None
-        with open_file(image) as file, quiet():
-            return str(read_header(file, "the image").get("PatientID") or "") or None
-    except ImageError:
-        return None

@@ -52,6 +52,14 @@ def test_sources_are_mixed_counted_and_written(root: Path) -> None:
     assert "pneumonia" in result.output and stored["content_hash"][:12] in result.output
 
 
+def test_images_without_a_patient_are_counted_by_source(root: Path) -> None:
+    (root / "ward/labels.csv").write_text("image,patient\nw0.png,p\nw1.png,p\n")
+    result = run("montgomery=mcu", "ward", "--dataset-dir", root, "--output", root / "a.json")
+    notes = [line for line in result.output.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1
+    assert "ward: 8 of 10 images tell no patient, such as w2: each counts as" in notes[0]
+
+
 def test_a_folder_may_have_an_equals_sign_in_its_name(root: Path) -> None:
     (root / "ward").rename(root / "ward=2")
     result = run(

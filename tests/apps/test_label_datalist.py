@@ -10,10 +10,10 @@ from multimix_monai.apps.label_datalist import (
     build,
     class_of,
     counts,
-    digest,
     hold_back,
     read_classes,
 )
+from multimix_monai.data.patient import digest
 
 
 def known(number: int, *, mask: bool = False, label: int | None = None, patient: str = "") -> Known:

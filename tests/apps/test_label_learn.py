@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from multimix_monai.apps.label_datalist import Known, digest
+from multimix_monai.apps.label_datalist import Known
 from multimix_monai.apps.label_learn import Training, compared_on, verdict
 from multimix_monai.data.calibration import weights_digest
+from multimix_monai.data.patient import digest
 from multimix_monai.data.readers import read_folder
 
 TINY = {

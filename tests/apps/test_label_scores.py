@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from multimix_monai.apps.label_datalist import digest
 from multimix_monai.apps.label_judge import CurrentJudge, Judge
 from multimix_monai.apps.label_scores import Scores, choose
+from multimix_monai.data.patient import digest
 from multimix_monai.engines import Informativeness
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from multimix_monai.data import Radiograph
+from multimix_monai.data.patient import digest
 from multimix_monai.data.readers import read_folder
+from multimix_monai.dicom.dx import write_dx
 
 
 def touch(root: Path, *names: str) -> None:
@@ -40,6 +44,24 @@ def test_csv_gives_labels_and_patients(tmp_path: Path) -> None:
     cases = read_folder(tmp_path)
     assert [case.label for case in cases] == [1, 0, None, None]
     assert [case.patient for case in cases] == ["p1", "p1", None, None]
+
+
+def write_dicom(path: Path, *, patient: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+    radiograph = Radiograph(pixels, spacing_mm=(0.2, 0.2))
+    write_dx(path, radiograph, patient_name="A^B", patient_id=patient, seed=0)
+
+
+def test_dicom_tells_the_patient_that_the_csv_does_not(tmp_path: Path) -> None:
+    for name, patient in {"a": "MRN-1", "b": "MRN-1", "c": "MRN-2", "d": "MRN-2", "e": ""}.items():
+        write_dicom(tmp_path / f"images/{name}.dcm", patient=patient)
+    touch(tmp_path, "images/f.png")
+    (tmp_path / "labels.csv").write_text("image,patient\nc.dcm,p2\n")
+    first = digest("MRN-1")
+    patients = [case.patient for case in read_folder(tmp_path)]
+    assert patients == [first, first, "p2", "p2", None, None]
+    assert "MRN" not in first
 
 
 def test_csv_of_a_spreadsheet_with_semicolons_is_read(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ..case import Case
+from ..patient import digest, patient_id
 from .files import (
     by_name,
     image_files,
@@ -23,7 +24,8 @@ def read_folder(root: Path) -> list[Case]:
     """Read images/, masks/<same name>.* and labels.csv; only images are needed.
 
     Without an images/ folder the images lie anywhere below root except in masks/. The csv is as
-    `label_rows` says; its image is the file's name relative to the images' folder.
+    `label_rows` says; its image is the file's name relative to the images' folder. The patient of
+    a DICOM file without one in the csv is a digest of its Patient ID.
 
     Raises:
         ValueError: if there is no image, a mask or a csv row has no image, or the csv is wrong.
@@ -37,6 +39,7 @@ def read_folder(root: Path) -> list[Case]:
     masks = by_name(image_files(masks_folder), base=masks_folder)
     refuse_masks_without_image(masks, images)
     rows = _rows_by_image(root, base=base, images=images.values())
+    patients = _patients(rows, images=images.values())
     unknown: Row = (None, None)
     return [
         Case(
@@ -44,13 +47,13 @@ def read_folder(root: Path) -> list[Case]:
             case=key,
             mask=(masks[key],) if key in masks else (),
             label=rows.get(path, unknown)[0],
-            patient=rows.get(path, unknown)[1],
+            patient=patients.get(path),
         )
         for key, path in images.items()
     ]
 
 
-def _rows_by_image(root: Path, *, base: Path, images: Iterable[Path]) -> dict[Path, Row]:
+def _rows_by_image(root: Path, *, base: Path, images: Collection[Path]) -> dict[Path, Row]:
     """Rows of the csv by image file; empty where there is no csv."""
     found = [path for path in sorted(root.iterdir()) if path.name.lower() == _LABELS]
     if not found:
@@ -66,3 +69,16 @@ def _rows_by_image(root: Path, *, base: Path, images: Iterable[Path]) -> dict[Pa
             f"{', '.join(unknown[:3])}: correct the names or remove the rows"
         )
     return {by_form[form]: row for form, row in rows.values()}
+
+
+def _patients(rows: Mapping[Path, Row], *, images: Collection[Path]) -> dict[Path, str]:
+    """Patient by image file: the csv's, else of DICOM files with one Patient ID the same.
+
+    No header is read where the csv knows all patients.
+    """
+    told = {path: patient for path, (_, patient) in rows.items() if patient}
+    if len(told) == len(images):
+        return told
+    ids = {path: id for path in images if (id := patient_id(path)) is not None}
+    keys = {ids[path]: patient for path, patient in told.items() if path in ids}
+    return {path: keys.get(id, digest(id)) for path, id in ids.items()} | told
