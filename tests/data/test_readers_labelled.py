@@ -41,6 +41,18 @@ def test_kermany_patient_is_person_and_type_or_the_im_number(tmp_path: Path, par
     assert cases["person1000_virus"].label == 1 and cases["IM-0115"].label == 0
 
 
+def test_kermany_patient_of_the_mendeley_release_is_the_first_number(tmp_path: Path) -> None:
+    touch(tmp_path, "train/PNEUMONIA/BACTERIA-1008087-0001.jpeg", "test/NORMAL/other-1-0001.jpeg")
+    touch(tmp_path, "train/PNEUMONIA/VIRUS-1008087-0002.jpeg", "test/NORMAL/NORMAL-7-0001.jpeg")
+    patients = {case.case: case.patient for case in read_kermany(tmp_path)}
+    assert patients == {
+        "BACTERIA-1008087-0001": "1008087",
+        "VIRUS-1008087-0002": "1008087",
+        "NORMAL-7-0001": "7",
+        "other-1-0001": None,
+    }
+
+
 def test_kermany_val_joins_the_training_pool(tmp_path: Path) -> None:
     touch(tmp_path, "train/NORMAL/IM-0115-0001.jpeg", "val/PNEUMONIA/person1946_bacteria_4.jpeg")
     touch(tmp_path, "test/NORMAL/IM-0001-0001.jpeg")
