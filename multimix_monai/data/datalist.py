@@ -20,11 +20,13 @@ from .integrity import (
     Item,
     content_hash,
     count_items,
+    refuse_image_overlap,
     refuse_missing_files,
     refuse_patient_overlap,
     refuse_repeated_cases,
     refuse_twins,
 )
+from .items import checked_items
 from .json_file import write_json
 from .keys import Keys
 from .splits import choose_labelled, choose_masked, hold_out, hold_out_named, join_twins
@@ -112,7 +114,8 @@ def load_datalist(path: str | Path, *, dataset_dir: str | Path) -> dict[str, lis
 
     Raises:
         ValueError: if dataset_dir or the JSON does not exist, the JSON is none or has an unknown
-            part, a patient is in two parts, or files are missing. Each message is one line.
+            part, an item is wrong as `checked_items` says, a patient or an image is in two parts,
+            or files are missing. Each message is one line.
     """
     root = Path(dataset_dir).expanduser()
     if not root.is_dir():
@@ -125,12 +128,13 @@ def load_datalist(path: str | Path, *, dataset_dir: str | Path) -> dict[str, lis
             f"{path}: has part {unknown[0] if unknown else None!r}; a datalist has "
             f"{', '.join(PARTS)}: write it with `multimix datalist`"
         )
-    items = {name: [dict(item) for item in parts.get(name, [])] for name in PARTS}
+    items = checked_items({name: parts.get(name, []) for name in PARTS}, path)
     refuse_patient_overlap(items)
     resolved = {
         name: [_resolved(item, Path(os.path.abspath(root))) for item in part]
         for name, part in items.items()
     }
+    refuse_image_overlap(resolved)
     refuse_missing_files(resolved, path)
     if stored.get("content_hash") not in (None, content_hash(items, dataset_dir=root)):
         _log.warning("%s: files have changed since the datalist was written", path)

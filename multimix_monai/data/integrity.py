@@ -31,6 +31,19 @@ def refuse_patient_overlap(parts: Mapping[str, Sequence[Item]]) -> None:
                 )
 
 
+def refuse_image_overlap(parts: Mapping[str, Sequence[Item]]) -> None:
+    """Raise ValueError where an image is in two parts, naming it."""
+    first: dict[str, str] = {}
+    for part, items in parts.items():
+        for item in items:
+            other = first.setdefault(item[Keys.IMAGE], part)
+            if other != part:
+                raise ValueError(
+                    f"{item[Keys.IMAGE]} is in {other} and {part}: an image may be in one part "
+                    "only; remove one of the entries"
+                )
+
+
 def refuse_twins(parts: Mapping[str, Sequence[Case]], digests: Mapping[Path, str]) -> None:
     """Raise ValueError where two parts hold the same pixels. digests: image -> their hash."""
     first: dict[str, tuple[str, Case]] = {}

@@ -257,3 +257,77 @@ def test_edited_datalist_with_a_patient_in_two_parts_is_refused(tmp_path: Path) 
     (tmp_path / "a.json").write_text(json.dumps({"training": [item], "test": [item]}))
     with pytest.raises(ValueError, match="patient p of folder is in training"):
         load_datalist(tmp_path / "a.json", dataset_dir=tmp_path)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Write parts as somebody might by hand, beside a.png to d.png, and load them."""
+    for name in "abcd":
+        (tmp_path / f"{name}.png").touch()
+
+    def load(**parts: Any) -> dict[str, Any]:
+        (tmp_path / "hand.json").write_text(json.dumps(parts))
+        return load_datalist(tmp_path / "hand.json", dataset_dir=tmp_path)
+
+    return load
+
+
+def test_items_written_by_hand_come_in_one_form(
+    load: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    a, b, c, d = (str(tmp_path / f"{name}.png") for name in "abcd")
+    training = [
+        {"image": "./a.png", "mask": "b.png", "label": None, "patient": 7},
+        {"image": "c.png", "mask": None, "label": 1.0, "hidden_mask": [], "case": ""},
+    ]
+    assert load(training=training, test=[{"image": "d.png", "label": 0}]) == {
+        "training": [
+            {"image": a, "mask": [b], "patient": "7", "case": "a"},
+            {"image": c, "label": 1, "case": "c"},
+        ],
+        "validation": [],
+        "test": [{"image": d, "label": 0, "case": "d"}],
+    }
+
+
+def test_entries_of_one_image_in_one_part_are_united(load: Callable[..., dict[str, Any]]) -> None:
+    entries = [{"image": "a.png", "case": "x", "label": 0}, {"image": "a.png", "mask": ["b.png"]}]
+    (item,) = load(training=entries)["training"]
+    assert (item["case"], item["label"], len(item["mask"])) == ("x", 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (["a.png"], r"hand\.json: training\[0\]: has no image"),
+        ([{"image": "b.png"}, {"case": "x"}], r"training\[1\]: has no image"),
+        ([{"image": ["a.png"]}], r"training\[0\]: has no image"),
+        (
+            [{"image": "a.png", "case": "x", "label": "1"}],
+            r"\(x\): label is '1'; it must be the num",
+        ),
+        ([{"image": "a.png", "label": "normal"}], r"\(a\.png\): label is 'normal'"),
+        ([{"image": "a.png", "label": 2}], "label is 2"),
+        ([{"image": "a.png", "label": [0, 1]}], r"label is \[0, 1\]"),
+        ([{"image": "a.png", "mask": 3}], "mask is 3; it must be a path"),
+        ([{"image": "a.png", "mask": [None]}], r"mask is \[None\]; it must be a path"),
+        (
+            [{"image": "a.png", "label": 0}, {"image": "./a.png", "label": 1}],
+            "training: a.png has two entries, one with label 0 and one with 1",
+        ),
+    ],
+)
+def test_an_item_that_is_wrong_is_refused_by_part_and_case(
+    load: Callable[..., dict[str, Any]], training: list[Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(training=training)
+
+
+@pytest.mark.parametrize("again", ["a.png", "{root}/a.png"])
+def test_one_image_in_two_parts_is_refused_by_whatever_name(
+    load: Callable[..., dict[str, Any]], tmp_path: Path, again: str
+) -> None:
+    other = {"image": again.format(root=tmp_path), "case": "y"}
+    with pytest.raises(ValueError, match=r"a\.png is in training and test: an image may be in one"):
+        load(training=[{"image": "a.png", "case": "x"}], test=[other])
