@@ -131,7 +131,8 @@ def check_case(case: Case, read: Callable[[Path], Radiograph]) -> str:
     """Read a case's files; returns a hash of the image's pixels.
 
     Raises:
-        ValueError: if a file is unreadable or constant, or the mask is empty or of another size.
+        ValueError: if a file is unreadable or constant, or the mask is empty, full or of another
+            size.
     """
     pixels = read(case.image).pixels
     if case.mask:
@@ -141,8 +142,9 @@ def check_case(case: Case, read: Callable[[Path], Radiograph]) -> str:
                 f"{case.mask[0]}: mask is {mask.shape[0]}x{mask.shape[1]} but the image is "
                 f"{pixels.shape[0]}x{pixels.shape[1]} (rows x columns): export both on one grid"
             )
-        if not mask.any():
-            raise ValueError(f"{case.mask[0]}: mask has no lung: draw it, or remove the file")
+        if mask.min() == mask.max():
+            fault = "is lung everywhere" if mask.any() else "has no lung"
+            raise ValueError(f"{case.mask[0]}: mask {fault}: draw it, or remove the file")
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 

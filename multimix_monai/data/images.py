@@ -22,11 +22,12 @@ from PIL import Image, ImageOps
 
 PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-ROWS_FLIPPED = "rows flipped"  # a step of `read_image`
+ROWS_FLIPPED, ALPHA_DROPPED = "rows flipped", "alpha dropped"  # steps of `read_image`
 IMAGE_SUFFIXES = (*PILLOW_SUFFIXES, *NIFTI_SUFFIXES, ".img")
 
 _JSRT_SHAPE = (2048, 2048)
 _JSRT_SPACING_MM = (0.175, 0.175)
+_MAX_LABEL = 31  # a mask whose values end here numbers its parts; masks of grey reach further
 _MAX_12_BIT = 4095
 _MAX_16_BIT = 65535
 _ORIENTATION, _PHOTOMETRIC = 0x0112, 0x0106  # tags of EXIF and of TIFF
@@ -128,18 +129,20 @@ def read_mask(paths: str | Path | Sequence[str | Path]) -> NDArray[np.uint8]:
     """Unite mask files (left and right lung, say) into one mask.
 
     A pixel is lung above half of its file's largest value, so that 0/1, 0/255 and grey edges all
-    work; in a label map of at most 2 (left and right lung) every value but 0 is lung.
+    work; in a label map of at most 2 (left and right lung) every value but 0 is lung. A picture
+    of one colour that is transparent in places is read by its alpha.
 
     Returns:
         uint8 (H, W), 1 is lung, 0 elsewhere.
 
     Raises:
-        ImageError: if a file cannot be read or the files differ in size.
+        ImageError: if a file cannot be read or is a label map of more than the lungs, or the files
+            differ in size.
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not files:
         raise ImageError("no mask file given: pass at least one")
-    masks = [_binary(_stored_values(Path(file))[0]) for file in files]
+    masks = [_binary(_mask_values(Path(file)), str(file)) for file in files]
     for file, mask in zip(files, masks, strict=True):
         if mask.shape != masks[0].shape:
             raise ImageError(
@@ -209,11 +212,11 @@ def _read_pillow(
 
 def _plane_of(image: Image.Image) -> tuple[NDArray[np.generic], tuple[str, ...]]:
     """Of a decoded picture: grey values (H, W), and steps."""
+    alpha = (ALPHA_DROPPED,) if image.has_transparency_data else ()
     if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
-        return np.asarray(image).copy(), ()
+        return np.asarray(image).copy(), alpha
     if image.mode == "LA":
-        return np.asarray(image.getchannel("L")), ("alpha dropped",)
-    alpha = ("alpha dropped",) if image.mode in ("RGBA", "PA") else ()
+        return np.asarray(image.getchannel("L")), alpha
     grey, colour = _grey(np.asarray(image.convert("RGB")))
     return grey, (*alpha, *colour)
 
@@ -312,11 +315,33 @@ def _to_unit_range(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], st
     return unit.astype(np.float32), f"({low:g}, {high:g}) to (0, 1)"
 
 
-def _binary(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _mask_values(path: Path) -> NDArray[np.generic]:
+    """Values (H, W) as stored, or the alpha of a picture that has its shape in nothing else."""
+    values, _, steps = _stored_values(path)
+    if ALPHA_DROPPED not in steps or values.min() != values.max():
+        return values
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        alpha = np.asarray(ImageOps.exif_transpose(image).convert("RGBA").getchannel("A"))
+    return alpha if alpha.min() != alpha.max() else values
+
+
+def _binary(values: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     grey = values.astype(np.float32)
     top = float(grey.max(initial=0))
-    is_label_map = top <= 2 and bool((grey == np.rint(grey)).all())
-    return (grey > (0 if is_label_map else top / 2)).astype(np.uint8)
+    if top <= _MAX_LABEL and (grey == np.rint(grey)).all():
+        if top <= 2:
+            return (grey > 0).astype(np.uint8)
+        _refuse_labels(np.unique(grey), name)
+    return (grey > top / 2).astype(np.uint8)
+
+
+def _refuse_labels(values: NDArray[np.float32], name: str) -> None:
+    """Raise ImageError for a map of more parts than one: which of them are lungs, nobody knows."""
+    if len(values) > 2:
+        raise ImageError(
+            f"{name}: is a map of the labels {', '.join(f'{value:g}' for value in values)}: export "
+            "the lungs alone, as 0 and 1, 0 and 255, or 0, 1 and 2 (left and right)"
+        )
 
 
 def _size(array: NDArray[np.generic]) -> str:

@@ -74,6 +74,7 @@ def test_check_leaves_out_what_is_no_good_by_name(root: Path) -> None:
     Image.fromarray(np.full((6, 8), 7, np.uint8)).save(root / "ward/images/w1.png")
     draw(root / "mcu/masks/MCUCXR_0002_0.png", seed=1, size=(8, 6))
     Image.fromarray(np.zeros((6, 8), np.uint8)).save(root / "mcu/masks/MCUCXR_0003_0.png")
+    Image.fromarray(np.full((6, 8), 255, np.uint8)).save(root / "mcu/masks/MCUCXR_0004_0.png")
     result = run("montgomery=mcu", "ward", "--dataset-dir", root, "--check",
                  "--output", root / "a.json")  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -82,10 +83,11 @@ def test_check_leaves_out_what_is_no_good_by_name(root: Path) -> None:
         "w1.png": "every pixel has the value 7",
         "MCUCXR_0002_0.png": "mask is 8x6 but the image is 6x8",
         "MCUCXR_0003_0.png": "mask has no lung",
+        "MCUCXR_0004_0.png": "mask is lung everywhere",
     }.items():
         assert any(name in line and reason in line for line in result.output.splitlines())
     stored = json.loads((root / "a.json").read_text())
-    assert sum(len(stored[part]) for part in ("training", "validation", "test")) == 16
+    assert sum(len(stored[part]) for part in ("training", "validation", "test")) == 15
 
 
 def test_check_keeps_patients_with_the_same_picture_together(root: Path) -> None:

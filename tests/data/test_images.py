@@ -179,6 +179,35 @@ def test_mask_label_map_takes_both_lungs_but_float_edges_are_cut(tmp_path: Path)
     np.testing.assert_array_equal(read_mask(tmp_path / "s.nii.gz"), [[0, 0, 1]])
 
 
+def test_mask_of_other_parts_than_lungs_is_refused(tmp_path: Path) -> None:
+    left_right_heart = save(tmp_path / "m.png", np.array([[0, 1, 2, 3]], np.uint8))
+    with pytest.raises(ImageError, match=r"m\.png: is a map of the labels 0, 1, 2, 3: export the"):
+        read_mask(left_right_heart)
+    one_part = save(tmp_path / "n.png", np.array([[0, 3]], np.uint8))
+    np.testing.assert_array_equal(read_mask(one_part), [[0, 1]])
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_mask_of_one_colour_is_read_by_its_alpha(tmp_path: Path, mode: str, colour: int) -> None:
+    shape = np.array([[0, 1, 1], [0, 0, 1]], np.uint8)
+    if mode == "P":
+        picture = Image.frombytes("P", shape.shape[::-1], shape.tobytes())
+        picture.putpalette([colour] * 6)
+    else:
+        grey = np.full_like(shape, colour)
+        colours = [Image.fromarray(grey)] * (len(mode) - 1)
+        picture = Image.merge(mode, [*colours, Image.fromarray(255 * shape)])
+    picture.save(tmp_path / "m.png", **({"transparency": bytes([0, 255])} if mode == "P" else {}))
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), shape)
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_opaque_mask_of_one_colour_stays_as_it_is(tmp_path: Path, grey: int) -> None:
+    Image.new("RGBA", (3, 2), (grey, grey, grey, 255)).save(tmp_path / "m.png")
+    assert (read_mask(tmp_path / "m.png") == (grey > 0)).all()
+
+
 def test_masks_of_different_size_are_refused(tmp_path: Path) -> None:
     left = save(tmp_path / "l.png", np.ones((2, 3), np.uint8))
     right = save(tmp_path / "r.png", np.ones((3, 2), np.uint8))
