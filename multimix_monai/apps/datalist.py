@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from multimix_monai.data import READERS, Case, Radiograph, read_mask
+from multimix_monai.data import READERS, Case, read_mask
 from multimix_monai.data.datalist import Budget, build_datalist, write_datalist
 
 _HEADINGS = {
@@ -127,14 +127,18 @@ def read_sources(sources: Sequence[str], *, dataset_dir: Path) -> list[Case]:
     return [case for name in cases for case in cases[name]]
 
 
-def check_case(case: Case, read: Callable[[Path], Radiograph]) -> str:
-    """Read a case's files; returns a hash of the image's pixels.
+def check_case(case: Case) -> str:
+    """Read a case's files as training does; returns a hash of the image's pixels.
 
     Raises:
-        ValueError: if a file is unreadable or constant, or the mask is empty, full or of another
-            size.
+        ValueError: if a file is unreadable, constant or says that it is no frontal chest
+            radiograph, or the mask is empty, full or of another size.
     """
-    pixels = read(case.image).pixels
+    from multimix_monai.transforms.load import facts_of, read_radiograph
+
+    radiograph = read_radiograph(case.image)
+    facts_of(radiograph, force=False)
+    pixels = radiograph.pixels
     if case.mask:
         mask = read_mask(case.mask)
         if mask.shape != pixels.shape:
@@ -152,13 +156,11 @@ def _check(cases: Sequence[Case]) -> dict[Path, str]:
     """Hashes of the good images; what is no good is printed."""
     from rich.progress import track
 
-    from multimix_monai.transforms.load import read_radiograph
-
     digests: dict[Path, str] = {}
     problems = []
     for case in track(cases, description="checking"):
         try:
-            digests[case.image] = check_case(case, read_radiograph)
+            digests[case.image] = check_case(case)
         except ValueError as error:
             problems.append(str(error))
     for problem in problems:

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 from typer.testing import CliRunner, Result
 
 from multimix_monai.apps.cli import app
+from multimix_monai.data import Radiograph
+from multimix_monai.dicom.dx import write_dx
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -88,6 +91,19 @@ def test_check_leaves_out_what_is_no_good_by_name(root: Path) -> None:
         assert any(name in line and reason in line for line in result.output.splitlines())
     stored = json.loads((root / "a.json").read_text())
     assert sum(len(stored[part]) for part in ("training", "validation", "test")) == 15
+
+
+def test_check_leaves_out_what_says_that_it_is_no_frontal_radiograph(root: Path) -> None:
+    pixels = np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8)
+    path = root / "ward/images/lateral.dcm"
+    write_dx(path, Radiograph(pixels, (0.2, 0.2)), patient_name="A", patient_id="1", seed=0)
+    dataset = dcmread(path)
+    dataset.ViewPosition = "LL"
+    dataset.save_as(path)
+    result = run("ward", "--dataset-dir", root, "--check", "--output", root / "a.json")
+    assert result.exit_code == 0, result.output
+    assert "lateral.dcm has the view position LL" in result.output
+    assert "lateral" not in (root / "a.json").read_text()
 
 
 def test_check_keeps_patients_with_the_same_picture_together(root: Path) -> None:
