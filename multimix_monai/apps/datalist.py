@@ -43,8 +43,9 @@ def datalist_command(
         str, typer.Option(help="Labels that training may see: a number or 'all'.")
     ] = "all",
     validation: Annotated[
-        float, typer.Option(help="Share of the training patients to validate on.")
-    ] = 0.1,
+        str,
+        typer.Option(help="Training patients to validate on: 0.1 is a share, 10 a number."),
+    ] = "0.1",
     validation_masks: Annotated[
         str, typer.Option(help="Masks that validation may see: a number or 'all'.")
     ] = "all",
@@ -92,7 +93,7 @@ def datalist_command(
         dataset_dir=dataset_dir,
         test=dict(_test_amount(text) for text in test or []),
         develop=dict(_develop_amount(text) for text in develop or []),
-        validation=validation,
+        validation=_validation_amount(validation),
         training_budget=Budget(_count(masks, "--masks"), _count(labels, "--labels")),
         validation_budget=Budget(
             _count(validation_masks, "--validation-masks"),
@@ -187,6 +188,13 @@ def _test_amount(text: str) -> tuple[str, int | float]:
             f"--test is {text!r}; use SOURCE=N patients, SOURCE=0.2 as a share, or SOURCE=all"
         )
     return source, amount
+
+
+def _validation_amount(text: str) -> int | float:
+    source, amount = _amount(text)
+    if source or isinstance(amount, str):
+        raise ValueError(f"--validation is {text!r}; use 10 patients, 0.1 as a share, or all")
+    return amount
 
 
 def _develop_amount(text: str) -> tuple[str, int | float | str]:

@@ -50,7 +50,7 @@ def build_datalist(
     dataset_dir: str | Path,
     test: Mapping[str, int | float] | None = None,
     develop: Mapping[str, int | float | str] | None = None,
-    validation: float = 0.1,
+    validation: int | float = 0.1,
     training_budget: Budget = Budget(),
     validation_budget: Budget = Budget(),
     seed: int = 0,
@@ -66,7 +66,7 @@ def build_datalist(
         develop: to choose settings without a look at the test: its cases are left out, and these
             of the remaining patients take their place; as `test`, or str, the regular expression
             of the names of some of their images.
-        validation: share of the remaining patients to validate on.
+        validation: of the remaining patients, how many (int, or float as share) to validate on.
         training_budget: what training may see of masks and labels.
         validation_budget: what validation may see; chosen by split_seed.
         seed: of the training budget alone, so that runs of several seeds share their test.
@@ -85,7 +85,7 @@ def build_datalist(
         refuse_twins(parts, digests)
     root = Path(os.path.abspath(dataset_dir))
     items = {
-        part: _items(part, parts[part], root, budget=budget, seed=choice_seed)
+        part: _items(part, parts, root, budget=budget, seed=choice_seed)
         for part, budget, choice_seed in (
             ("training", training_budget, seed),
             ("validation", validation_budget, split_seed),
@@ -157,7 +157,7 @@ def _parts(
     test: Mapping[str, int | float],
     develop: Mapping[str, int | float | str],
     *,
-    validation: float,
+    validation: int | float,
     seed: int,
 ) -> dict[str, list[Case]]:
     sources = sorted({case.source for case in cases})
@@ -169,7 +169,10 @@ def _parts(
     tested = official + held
     if develop:
         pool, tested = _hold_out(pool, develop, seed=seed, name="develop")
-    training, validated = hold_out(pool, float(validation), seed=seed)
+    try:
+        training, validated = hold_out(pool, validation, seed=seed)
+    except ValueError as error:
+        raise ValueError(f"validation: {error}") from error
     return {"training": training, "validation": validated, "test": tested}
 
 
@@ -193,15 +196,22 @@ def _hold_out(
 
 
 def _items(
-    part: str, cases: Sequence[Case], root: Path, *, budget: Budget, seed: int
+    part: str, parts: Mapping[str, Sequence[Case]], root: Path, *, budget: Budget, seed: int
 ) -> list[Item]:
+    cases = parts[part]
     try:
         masked = choose_masked(cases, budget.masks, seed=seed)
         labelled = choose_labelled(cases, budget.labels, seed=seed)
     except ValueError as error:
-        raise ValueError(f"{part}: {error}") from error
+        others = "; ".join(_annotations(name, parts[name]) for name in parts if name != part)
+        raise ValueError(f"{part}: {error} ({others})") from error
     ordered = sorted(cases, key=lambda case: (case.source, case.case))
     return [_item(case, root, masked=case in masked, labelled=case in labelled) for case in ordered]
+
+
+def _annotations(part: str, cases: Sequence[Case]) -> str:
+    labels = sum(case.label is not None for case in cases)
+    return f"{part} has masks: {sum(bool(case.mask) for case in cases)}, labels: {labels}"
 
 
 def _item(case: Case, root: Path, *, masked: bool, labelled: bool) -> Item:

@@ -63,6 +63,12 @@ def test_images_without_a_patient_are_counted_by_source(root: Path) -> None:
     assert "ward: 8 of 10 images tell no patient, such as w2: each counts as" in notes[0]
 
 
+def test_validation_may_be_a_number_of_patients(root: Path) -> None:
+    result = run("ward", "--dataset-dir", root, "--validation", 3, "--output", root / "a.json")
+    assert result.exit_code == 0, result.output
+    assert len(json.loads((root / "a.json").read_text())["validation"]) == 3
+
+
 def test_a_folder_may_have_an_equals_sign_in_its_name(root: Path) -> None:
     (root / "ward").rename(root / "ward=2")
     result = run(
@@ -128,7 +134,14 @@ def test_check_keeps_patients_with_the_same_picture_together(root: Path) -> None
         (["ward", "--test", "ward=-1"], "--test is 'ward=-1'"),
         (["ward", "--develop", "ward="], "--develop is 'ward='; use SOURCE=N"),
         (["ward", "--develop", "ward=nobody"], "no image has a name like 'nobody'"),
-        (["ward", "--validation", "2"], "share is 2.0"),
+        (["ward", "--validation", "2.5"], "validation: share is 2.5"),
+        (["ward", "--validation", "11"], "validation: 11 patients asked for, but there are 10"),
+        (["ward", "--validation", "some"], "--validation is 'some'; use 10 patients"),
+        (
+            ["montgomery=mcu", "--masks", "9", "--test", "montgomery=2"],
+            "there are 7: ask for at most 7, or 'all' (validation has masks: 1, labels: 0; test "
+            "has masks: 2, labels: 0)",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_1(
