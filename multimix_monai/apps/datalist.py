@@ -13,6 +13,7 @@ import typer
 
 from multimix_monai.data import READERS, Case, read_mask
 from multimix_monai.data.datalist import Budget, build_datalist, write_datalist
+from multimix_monai.data.integrity import validation_gap
 
 _HEADINGS = {
     "images": "images",
@@ -106,6 +107,8 @@ def datalist_command(
     write_datalist(datalist, output)
     _print_counts(datalist["counts"])
     _note_lone_images(cases)
+    if gap := validation_gap(datalist):
+        typer.echo(f"warning: {gap}", err=True)
     typer.echo(f"wrote {output}, content hash {datalist['content_hash'][:12]}")
 
 

@@ -87,6 +87,22 @@ def refuse_missing_files(parts: Mapping[str, Sequence[Item]], path: str | Path) 
         )
 
 
+def validation_gap(parts: Mapping[str, Sequence[Item]]) -> str | None:
+    """What is trained and cannot be validated, and how the best epoch is then chosen; else None."""
+    trained, validated = (_tasks(parts[part]) for part in ("training", "validation"))
+    lacking = [task for task in trained if task not in validated]
+    if not lacking:
+        return None
+    chosen = f"is chosen by the {validated[0]} alone" if validated else "is the last"
+    return f"validation has no {' and no '.join(lacking)}: the best epoch {chosen}"
+
+
+def _tasks(items: Sequence[Item]) -> list[str]:
+    labels = {item[Keys.LABEL] for item in items if Keys.LABEL in item}
+    masks = ["masks"] if any(Keys.MASK in item for item in items) else []
+    return [*masks, "labels of both classes"] if len(labels) > 1 else masks
+
+
 def count_items(parts: Mapping[str, Sequence[Item]]) -> dict[str, dict[str, dict[str, int]]]:
     """Images, visible masks and labels, and patients of each part and source."""
     counts: dict[str, dict[str, dict[str, int]]] = {part: {} for part in parts}

@@ -69,6 +69,35 @@ def test_validation_may_be_a_number_of_patients(root: Path) -> None:
     assert len(json.loads((root / "a.json").read_text())["validation"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("arguments", "warning"),
+    [
+        (["ward", "montgomery=mcu", "--validation", 0.5], None),
+        (["ward", "--validation", 0.5], None),
+        (["ward", "--validation", 0], "no labels of both classes: the best epoch is the last"),
+        (
+            ["ward", "montgomery=mcu", "--validation", 0.5, "--validation-labels", 1],
+            "no labels of both classes: the best epoch is chosen by the masks alone",
+        ),
+        (
+            ["ward", "montgomery=mcu", "--validation", 0.5, "--validation-masks", 0],
+            "no masks: the best epoch is chosen by the labels of both classes alone",
+        ),
+        (
+            ["ward", "montgomery=mcu", "--validation", 0],
+            "no masks and no labels of both classes: the best epoch is the last",
+        ),
+    ],
+)
+def test_what_cannot_be_validated_is_warned_about(
+    root: Path, arguments: list[str | float], warning: str | None
+) -> None:
+    result = run(*arguments, "--dataset-dir", root, "--output", root / "a.json")
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.output.splitlines() if line.startswith("warning: ")]
+    assert lines == ([f"warning: validation has {warning}"] if warning else [])
+
+
 def test_a_folder_may_have_an_equals_sign_in_its_name(root: Path) -> None:
     (root / "ward").rename(root / "ward=2")
     result = run(
