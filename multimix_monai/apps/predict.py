@@ -75,7 +75,8 @@ def predict_command(
 ) -> None:
     """Pneumonia's probability, lung mask, overlay and saliency of each radiograph.
 
-    Exit code 0: all ok; 3: some were refused or failed, see results.csv; 2: wrong usage.
+    Exit code 0: all ok; 3: some were refused or failed, see results.csv; 2: wrong usage; 1: it
+    could not run, with the reason on one line.
     """
     from multimix_monai.apps.inference import can_write_dicom
     from multimix_monai.data.inputs import find_cases
