@@ -105,7 +105,7 @@ def _leave_out_large(target: Path, url: str | None) -> None:
             )
         name = path.relative_to(target).as_posix()
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        item = {"path": name, "url": f"{url.rstrip('/')}/{path.name}"}
+        item = {"path": name, "url": f"{url.rstrip('/')}/{name}"}
         large.append({**item, "hash_val": digest, "hash_type": "sha256"})
         path.unlink()
     if large:
@@ -117,7 +117,9 @@ def zoo_command(
     output: Annotated[Path, typer.Argument(help="Folder to write into.")] = Path("zoo"),
     url: Annotated[
         str | None,
-        typer.Option(help="Public folder to which you upload files above 25 MiB."),
+        typer.Option(
+            help="Public folder to which you upload files above 25 MiB, with their paths."
+        ),
     ] = None,
 ) -> None:
     """Write the bundle, with its package inside, as MONAI's model zoo takes it."""

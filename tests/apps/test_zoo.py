@@ -142,7 +142,7 @@ def test_a_file_above_the_limit_is_left_out_and_comes_back_when_it_is_downloaded
     monkeypatch.setattr(zoo, "MAX_BYTES", 5 * 2**20)
     with pytest.raises(ValueError, match=r"model.pt has 8 MiB and the zoo takes 25.*--url"):
         zoo.write_zoo(tmp_path, source=BUNDLE)
-    target = zoo.write_zoo(tmp_path, source=BUNDLE, url=(BUNDLE / "models").as_uri())
+    target = zoo.write_zoo(tmp_path, source=BUNDLE, url=BUNDLE.as_uri())
     assert not (target / "models" / "model.pt").exists()
     download_large_files(bundle_path=str(target))
     back = (target / "models" / "model.pt").read_bytes()
