@@ -129,6 +129,34 @@ def test_wrong_csv_is_refused_by_line(tmp_path: Path, text: str, message: str) -
         read_folder(tmp_path)
 
 
+def test_errors_name_the_subfolder_where_a_file_of_the_name_is(tmp_path: Path) -> None:
+    touch(tmp_path, "images/ward/a.png", "images/b.png", "images/ward/b.png", "images/x/b.png")
+    (tmp_path / "labels.csv").write_text("image,label\na.png,1\nx/ward/b.png,1\n")
+    with pytest.raises(
+        ValueError, match=r"a\.png \(found in ward: write ward/a\.png\), x/ward/b\.p"
+    ):
+        read_folder(tmp_path)
+    touch(tmp_path, "masks/a.png", "masks/b.png")
+    with pytest.raises(ValueError, match=r"1 masks .*a\.png \(its image is ward/a: masks/ has the"):
+        read_folder(tmp_path)
+
+
+def test_left_and_right_lung_may_be_two_files(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.png", "images/w/b.png", "images/w/b_left.png", "images/w/b_right.png")
+    touch(tmp_path, "masks/a_left.png", "masks/a_right.png")
+    touch(tmp_path, "masks/w/b_left.png", "masks/w/b_right.png")
+    names = {case.case: [path.name for path in case.mask] for case in read_folder(tmp_path)}
+    assert names == {
+        "a": ["a_left.png", "a_right.png"],
+        "w/b": [],
+        "w/b_left": ["b_left.png"],
+        "w/b_right": ["b_right.png"],
+    }
+    (tmp_path / "masks/a_right.png").unlink()
+    with pytest.raises(ValueError, match=r"masks without an image.*a_left\.png"):
+        read_folder(tmp_path)
+
+
 def test_empty_folder_orphan_mask_and_twin_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no images found"):
         read_folder(tmp_path)

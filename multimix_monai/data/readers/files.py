@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..images import IMAGE_SUFFIXES, name_without_suffix
 
@@ -74,13 +74,25 @@ def refuse_empty(root: Path, found: Collection[object]) -> None:
 
 def refuse_masks_without_image(masks: dict[str, Path], images: Iterable[str]) -> None:
     """Raise ValueError where a mask's name is none of the images' names."""
-    orphans = sorted(masks.keys() - set(images))
+    known = set(images)
+    orphans = sorted(masks.keys() - known)
     if orphans:
-        names = ", ".join(str(masks[name]) for name in orphans[:3])
+        names = ", ".join(f"{masks[name]}{_moved(name, known)}" for name in orphans[:3])
         raise ValueError(
             f"{len(orphans)} masks without an image of the same name, such as {names}: "
             "add the images or remove the masks"
         )
+
+
+def _moved(name: str, images: Iterable[str]) -> str:
+    image = in_other_folder(name, images)
+    return f" (its image is {image}: masks/ has the same subfolders as images/)" if image else ""
+
+
+def in_other_folder(name: str, names: Iterable[str]) -> str | None:
+    """The one path that ends in the same file name; None if there is none, or more than one."""
+    same = [other for other in names if PurePosixPath(other).name == PurePosixPath(name).name]
+    return same[0] if len(same) == 1 else None
 
 
 def clinical_reading(folder: Path | None, name: str) -> dict[str, str]:
