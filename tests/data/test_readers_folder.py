@@ -29,6 +29,17 @@ def test_images_alone_are_enough(tmp_path: Path) -> None:
     assert all(case.label is None and case.patient is None for case in cases)
 
 
+def test_linked_folders_are_followed_once_and_never_in_a_circle(tmp_path: Path) -> None:
+    touch(tmp_path, "store/a.png", "store/deep/b.png", "set/images/c.png", "set/masks/c.png")
+    images = tmp_path / "set/images"
+    (images / "linked").symlink_to(tmp_path / "store")
+    (images / "again").symlink_to(tmp_path / "store/deep")
+    (tmp_path / "store/deep/circle").symlink_to(tmp_path / "store")
+    (images / "above").symlink_to(tmp_path / "set")
+    cases = read_folder(tmp_path / "set")
+    assert sorted(case.image.name for case in cases) == ["a.png", "b.png", "c.png"]
+
+
 def test_dicom_is_known_by_its_magic_when_the_name_is_a_uid(tmp_path: Path) -> None:
     for name in ("1.2.840.1", "1.2.840.2", "IM0001"):
         (tmp_path / name).write_bytes(bytes(128) + b"DICM")

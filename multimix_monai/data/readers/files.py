@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
@@ -18,12 +19,29 @@ def image_files(folder: Path) -> Iterator[Path]:
     Files of any other suffix, or none, count where they carry DICOM's magic, as exports of a
     PACS do.
     """
-    for path in sorted(folder.rglob("*")):
-        if path.name.startswith(".") or "__MACOSX" in path.parts or not path.is_file():
+    for path in files_below(folder):
+        if "__MACOSX" in path.parts or not path.is_file():
             continue
         known = path.name.lower().endswith((*IMAGE_SUFFIXES, *DICOM_SUFFIXES))
         if known or _has_dicom_magic(path):
             yield path
+
+
+def files_below(folder: Path) -> list[Path]:
+    """What is no folder, sorted by path, hidden files left out; linked folders are followed once.
+
+    A link to a folder above, or to one that was there before, leads nowhere.
+    """
+    found: list[Path] = []
+    been = {str(parent) for parent in folder.resolve().parents}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in been:
+            folders.clear()
+            continue
+        been.add(real)
+        folders.sort()  # or it were left to the disk under which link a file goes
+        found += (Path(place, name) for name in names if not name.startswith("."))
+    return sorted(found)
 
 
 def subfolder(root: Path, *names: str) -> Path | None:

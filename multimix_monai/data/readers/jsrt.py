@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..case import Case
-from .files import by_name, refuse_empty, refuse_masks_without_image
+from .files import by_name, files_below, refuse_empty, refuse_masks_without_image
 
 _LUNGS = ("left lung", "right lung")
 _CLINICAL = ("CLNDAT_EN.TXT", "CNNDAT_EN.TXT")
@@ -24,7 +24,7 @@ def read_jsrt(root: Path) -> list[Case]:
         ValueError: if there is no image, a mask has no image, or only one lung has a mask.
     Source: Shiraishi et al., AJR 174, 2000; van Ginneken et al., Med Image Anal 10, 2006.
     """
-    files = sorted(path for path in root.rglob("*") if not path.name.startswith("."))
+    files = files_below(root)
     images = by_name(path for path in files if path.suffix.lower() == ".img")
     refuse_empty(root, images)
     masks = _masks(root, files)
