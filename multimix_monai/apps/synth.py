@@ -119,7 +119,7 @@ def _write_folder(output: Path, plans: Iterable[Plan], *, shape: tuple[int, int]
     from multimix_monai.handlers.pictures import contact_sheet, overlay
 
     for name in ("images", "masks"):
-        (output / name).mkdir(parents=True, exist_ok=True)
+        _make(output / name)
     rows: list[tuple[str, int, str]] = []
     pictures: dict[int, list[np.ndarray]] = {0: [], 1: []}
     for item in plans:
@@ -139,7 +139,7 @@ def _write_dicom(output: Path, plans: Iterable[Plan], *, shape: tuple[int, int])
     from multimix_monai.data.images import Radiograph
     from multimix_monai.dicom.dx import write_dx
 
-    (output / "dicom").mkdir(parents=True, exist_ok=True)
+    _make(output / "dicom")
     rows: list[tuple[str, int, str]] = []
     for number, item in enumerate(plans):
         drawn = _draw(item, shape)
@@ -153,6 +153,15 @@ def _write_dicom(output: Path, plans: Iterable[Plan], *, shape: tuple[int, int])
         )
         rows.append((f"{item.stem}.dcm", item.label, item.patient))
     _write_csv(output / "dicom_labels.csv", rows)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"folder {folder} cannot be made ({error.strerror}): choose another place to write to"
+        ) from error
 
 
 def _draw(item: Plan, shape: tuple[int, int]) -> SyntheticRadiograph:

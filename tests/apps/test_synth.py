@@ -24,6 +24,12 @@ def contents(folder) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
+def test_a_folder_that_cannot_be_made_is_named_with_a_remedy(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file/data/images cannot be made .*: choose another place"):
+        synth_command(tmp_path / "file/data", cases=2, size=74, dicom=0)
+
+
 def test_the_folder_reads_back_as_cases_with_mask_label_and_patient(root) -> None:
     cases = read_folder(root)
     assert len(cases) == 7

@@ -198,6 +198,15 @@ def test_failed_write_leaves_the_previous_file(
     assert path.read_text() == before and len(list(path.parent.iterdir())) == 1
 
 
+def test_failed_write_names_the_file_and_a_remedy(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 250}.json"
+    with pytest.raises(OSError, match=r"/x+\.json cannot be written \(.*\): choose another place"):
+        write_datalist({}, path)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file/sub/a\.json cannot be written \(.*\): choose another"):
+        write_datalist({}, tmp_path / "file/sub/a.json")
+
+
 def test_hash_ignores_order_and_notices_items_and_sizes(
     built: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
