@@ -75,9 +75,10 @@ def test_dicom_tells_the_patient_that_the_csv_does_not(tmp_path: Path) -> None:
     assert "MRN" not in first
 
 
-def test_csv_of_a_spreadsheet_with_semicolons_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_csv_of_a_spreadsheet_without_commas_is_read(tmp_path: Path, mark: str) -> None:
     touch(tmp_path, "a.png")
-    (tmp_path / "labels.csv").write_text("image;label\na.png;Pneumonia\n")
+    (tmp_path / "labels.csv").write_text(f"image{mark}label\na.png{mark}Pneumonia\n")
     assert read_folder(tmp_path)[0].label == 1
 
 

@@ -19,8 +19,8 @@ def label_rows(path: Path) -> dict[str, Row]:
     """(label, patient) by what stands under `image`, see `one_form`.
 
     The csv has the columns image, label (0, 1, normal, pneumonia, or empty for unknown) and, if
-    you have it, patient, in any case and order, with commas or semicolons. Columns without a name
-    and empty rows are passed over.
+    you have it, patient, in any case and order, with commas, semicolons or tabs. Columns without a
+    name and empty rows are passed over.
 
     Raises:
         ValueError: it is missing or not UTF-8, a column is unknown, doubled or missing, or a row
@@ -38,10 +38,10 @@ def label_rows(path: Path) -> dict[str, Row]:
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and stripped row; a header with ';' and no ',' is split there."""
+    """Line number and stripped row; a header is split at commas, or else semicolons, or tabs."""
     text = _text(path)
     header = text.partition("\n")[0]
-    delimiter = ";" if ";" in header and "," not in header else ","
+    delimiter = next((mark for mark in ",;\t" if mark in header), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns = [name.strip().lower() for name in next(reader, [])]
     _refuse_columns(path, columns)
