@@ -27,6 +27,7 @@ from multimix_monai.data.calibration import load_calibration, weights_digest
 from multimix_monai.data.datalist import load_datalist, load_part
 from multimix_monai.data.inputs import find_cases
 from multimix_monai.data.overrides import parse_overrides, refuse_unknown
+from multimix_monai.handlers.begun_as import data_hash, settings_of
 from multimix_monai.handlers.checkpoints import load_weights
 
 
@@ -110,6 +111,7 @@ def start_process(backend: str, device: torch.device) -> None:
 __all__ = [
     "beside_weights",
     "config_files",
+    "data_hash",
     "default_bundle_root",
     "evaluate",
     "find_cases",
@@ -121,6 +123,7 @@ __all__ = [
     "own_bundle",
     "parse_overrides",
     "process_device",
+    "settings_of",
     "start_process",
     "trained_or_own",
     "weights_digest",

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from multimix_monai import __version__
 from multimix_monai.apps.bundle import run_bundle, without_wrappers
 from multimix_monai.apps.bundle_files import config_files, own_bundle
 from multimix_monai.apps.label_datalist import Known, build, counts, hold_back
@@ -151,9 +152,12 @@ class Training:
 
     def _begin(self, parts: dict[str, list[dict[str, Any]]], settings: Mapping[str, Any]) -> None:
         """A run that was cut short goes on if all that it hangs on is the same; else anew."""
-        masks = [path for part in parts.values() for c in part for path in c.get(Keys.MASK, ())]
-        drawn = [Path(path).stat().st_mtime_ns for path in masks]  # a corrected one keeps its path
-        facts = [parts, drawn, dict(settings), weights_digest(self.weights)]
+        cases = [case for part in parts.values() for case in part]
+        files = [path for c in cases for path in (c[Keys.IMAGE], *c.get(Keys.MASK, ()))]
+        written = [
+            Path(path).stat().st_mtime_ns for path in files
+        ]  # a corrected one keeps its path
+        facts = [__version__, parts, written, dict(settings), weights_digest(self.weights)]
         stamp = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         if _read(self.run_dir / "begun.json", None) != stamp:
             shutil.rmtree(self.run_dir, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from multimix_monai.engines.trainer import process_rank
+from multimix_monai.handlers.begun_as import plain, refuse_other
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +127,8 @@ class Checkpoints:
         parts: name -> what belongs to the state: network, optimizer, lr_scheduler, teacher, recipe.
         weights: the network whose weights become `model.pt`.
         evaluator: its key metric is the score; without one, the last weights are the best.
+        begun_as: settings on which the weights hang, as of `begun_as.plain`; a `last.pt` of others
+            is refused.
         resume: go on from `last.pt` if it is there.
 
     Attach it after the ValidationHandler, so that it sees the epoch's score.
@@ -137,12 +141,14 @@ class Checkpoints:
         weights: nn.Module,
         *,
         evaluator: Engine | None = None,
+        begun_as: Mapping[str, Any] | None = None,
         resume: bool = True,
     ) -> None:
         self.save_dir = Path(save_dir)
         self.parts = parts
         self.weights = weights
         self.evaluator = evaluator
+        self.begun_as = plain(begun_as or {})
         self.resume = resume
         self.best_score = NO_SCORE
         self.best_epoch = 0
@@ -157,6 +163,9 @@ class Checkpoints:
         """Go on where `last.pt` ends; more epochs than were first asked for are fine.
 
         A further run of the same trainer keeps its weights, which a federated server has set.
+
+        Raises:
+            ValueError: it was begun with other settings, or resume is false.
         """
         if engine.state.iteration:
             return
@@ -171,6 +180,7 @@ class Checkpoints:
                 "delete it"
             )
         state = load_checkpoint(path)
+        refuse_other(self.begun_as, state.get("begun_as", {}), path=path)
         for name, part in {**self.parts, **scaler_of(engine)}.items():
             self._load_part(name, part, state)
         engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
@@ -206,6 +216,7 @@ class Checkpoints:
         state = {n: getattr(p, "module", p).state_dict() for n, p in parts.items()}
         state |= {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
         state |= {"best_score": self.best_score, "best_epoch": self.best_epoch}
+        state |= {"begun_as": self.begun_as}
         save_atomically(state, self.save_dir / LAST)
 
     def _score(self, engine: Engine) -> float | None:

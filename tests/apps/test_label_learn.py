@@ -143,7 +143,7 @@ def test_a_verdict_says_on_which_cases() -> None:
 
 
 def item(case: str, **truth: object) -> dict[str, object]:
-    return {"case": case, "image": f"{case}.png", **truth}
+    return {"case": case, "image": f"{case}.png"} | truth
 
 
 def test_each_task_is_compared_on_held_back_cases_or_else_on_those_learnt_from() -> None:
@@ -170,18 +170,21 @@ def test_each_task_is_compared_on_held_back_cases_or_else_on_those_learnt_from()
     assert compared_on(only) == ([], [])
 
 
-def test_a_corrected_label_under_the_same_path_begins_a_new_run(
-    training: Training, images: list[Known], tmp_path: Path
+@pytest.mark.parametrize("corrected", ["image", "mask"])
+def test_what_is_corrected_under_the_same_path_begins_a_new_run(
+    training: Training, tmp_path: Path, corrected: str
 ) -> None:
-    mask = tmp_path / "mask.png"
-    mask.write_bytes(b"drawn")
-    parts = {"training": [item("a", mask=[str(mask)])], "validation": [], "test": []}
+    files = {name: tmp_path / f"{name}.png" for name in ("image", "mask")}
+    for file in files.values():
+        file.write_bytes(b"drawn")
+    case = item("a", image=str(files["image"]), mask=[str(files["mask"])])
+    parts = {"training": [case], "validation": [], "test": []}
     (training.run_dir).mkdir(parents=True)
     training._begin(parts, {})
     (kept := training.run_dir / "kept").touch()
     training._begin(parts, {})
     assert kept.exists()
-    os.utime(mask, ns=(1, 1))
+    os.utime(files[corrected], ns=(1, 1))
     training._begin(parts, {})
     assert not kept.exists()
 

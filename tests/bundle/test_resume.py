@@ -1,13 +1,19 @@
 """The bundle's training goes on from a checkpoint as if it had never stopped."""
 
+import json
+import re
+import shutil
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from monai.bundle import ConfigParser
+
+from multimix_monai.apps.bundle import unwrapped
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "bundle" / "configs"
@@ -39,7 +45,9 @@ def train(
         parser = ConfigParser()
         parser.read_config([CONFIGS / "train.json", *(CONFIGS / config for config in configs)])
         folder = tmp_path / name
-        parser.update({**SMALL, "dataset_dir": str(tiny_dataset), "output_dir": str(folder)})
+        parser.update(
+            {**deepcopy(SMALL), "dataset_dir": str(tiny_dataset), "output_dir": str(folder)}
+        )
         parser.update({key.replace("__", "#"): value for key, value in overrides.items()})
         for expression in ("initialize", "run"):
             parser.get_parsed_content(expression)
@@ -98,6 +106,47 @@ def test_a_finished_run_goes_on_with_more_epochs(
     best = torch.load(tmp_path / "run" / "models" / "model.pt", weights_only=True)
     assert best.keys() == more["network"].keys()
     assert 0 <= more["best_score"] <= 1 and more["best_epoch"] in (1, 2)
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_as_something_else(
+    train: Callable[..., dict], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    train("run", max_epochs=1)
+    for name, value in {
+        "seed": 1,
+        "image_size": 64,
+        "steps_per_epoch": 1,
+        "learning_rate": 0.1,
+        "weight_decay": 0.1,
+        "batch_sizes__label_labelled": 2,
+        "recipe__mask_weight": 3.0,
+    }.items():
+        with pytest.raises(RuntimeError) as raised:
+            train("run", max_epochs=2, **{name: value})
+        key = name.replace("__", "#")
+        assert re.search(rf"begun with other settings \({key} \S+, now {value}\)", text(raised))
+    datalist = json.loads((tiny_dataset / "datalist.json").read_text())
+    datalist["validation"].pop()
+    (tmp_path / "other.json").write_text(json.dumps(datalist))
+    with pytest.raises(RuntimeError) as raised:
+        train("run", max_epochs=2, datalist=str(tmp_path / "other.json"))
+    assert re.search(r"begun with other settings \(data \w{64}, now \w{64}\)", text(raised))
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_the_same_data_elsewhere_and_what_changes_no_weight(
+    train: Callable[..., dict], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    train("run", max_epochs=1)
+    moved = shutil.copytree(tiny_dataset, tmp_path / "moved")
+    other = {"dataset_dir": str(moved), "val_interval": 2, "num_workers": 1, "cache_gib": 0.0}
+    assert train("run", max_epochs=2, schedule_epochs=4, amp=True, **other)["epoch"] == 2
+
+
+def text(raised: pytest.ExceptionInfo[RuntimeError]) -> str:
+    """What MONAI wrapped."""
+    return str(unwrapped(raised.value))
 
 
 @pytest.mark.slow

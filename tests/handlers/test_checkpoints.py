@@ -315,7 +315,7 @@ def test_without_any_validation_the_log_says_where_the_weights_are(
 
 @pytest.mark.parametrize("decay", [0.0, 0.5])
 def test_the_last_state_is_plain_data(tmp_path: Path, decay: float) -> None:
-    Run(tmp_path, [0.5], decay=decay).run(1)
+    Run(tmp_path, [0.5], decay=decay, begun_as=BEGUN_AS).run(1)
     state = torch.load(tmp_path / "last.pt", weights_only=True)
     assert {"network", "optimizer", "lr_scheduler", "teacher", "epoch", "iteration"} <= set(state)
 
@@ -364,6 +364,31 @@ def test_a_run_of_another_network_or_with_other_parts_is_not_gone_on_with(tmp_pa
     save_atomically(state, tmp_path / "last.pt")
     with pytest.raises(ValueError, match="lr_scheduler does not fit this run"):
         Run(tmp_path, [0.1, 0.2]).run(2)
+
+
+BEGUN_AS = {"seed": 0, "percentiles": (0.5, 99.5), "batch_sizes": {"mask_labelled": 8}}
+
+
+def test_a_run_goes_on_only_as_what_it_was_begun(tmp_path: Path) -> None:
+    Run(tmp_path, [0.1], begun_as=BEGUN_AS).run(1)
+    before = (tmp_path / "last.pt").read_bytes()
+    now = {"seed": 1, "percentiles": [0.5, 99.5], "batch_sizes": {"mask_labelled": 4}}
+    differences = r"seed 0, now 1; batch_sizes#mask_labelled 8, now 4"
+    with pytest.raises(
+        ValueError, match=rf"last\.pt was begun with other settings \({differences}\): choose"
+    ):
+        Run(tmp_path, [0.1, 0.2], begun_as=now).run(2)
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert Run(tmp_path, [0.1, 0.2], begun_as=BEGUN_AS).run(2).trainer.state.epoch == 2
+
+
+def test_what_a_checkpoint_does_not_know_of_its_settings_does_not_stop_it(tmp_path: Path) -> None:
+    Run(tmp_path, [0.1], begun_as={"seed": 0}).run(1)
+    state = load_checkpoint(tmp_path / "last.pt")
+    Run(tmp_path, [0.1, 0.2], begun_as=BEGUN_AS).run(2)
+    del state["begun_as"]
+    save_atomically(state, tmp_path / "last.pt")
+    assert Run(tmp_path, [0.1, 0.2], begun_as={"seed": 1}).run(2).trainer.state.epoch == 2
 
 
 def test_a_wrapped_network_is_saved_without_its_wrapper(tmp_path: Path) -> None:
