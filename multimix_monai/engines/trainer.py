@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, State
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
@@ -50,7 +51,8 @@ class MultiMixTrainer(SupervisedTrainer):
     Raises:
         ValueError: accumulate_steps below 1 or no divisor of the epoch's steps, or clip_norm below
             0.
-        FloatingPointError: a term is not finite; the message names epoch, step and term.
+        FloatingPointError: a term or the gradient is not finite; the message names epoch, step
+            and term.
     """
 
     def __init__(
@@ -100,7 +102,8 @@ class MultiMixTrainer(SupervisedTrainer):
         self.network.train()
         terms = self._terms(device, batch, progress=min(1.0, (step - 1) / self.total_steps))
         self.fire_event(IterationEvents.LOSS_COMPLETED)
-        check_finite(terms, epoch=self.state.epoch, step=step)
+        for name, value in terms.losses.items():
+            refuse_infinite(f"loss term {name!r}", value, self.state)
         loss = terms.total()
         if loss.requires_grad:
             self.grad_scaler.scale(loss / self.accumulate_steps).backward()
@@ -120,9 +123,10 @@ class MultiMixTrainer(SupervisedTrainer):
         return terms
 
     def _update(self, update: int) -> None:
-        if self.clip_norm:
-            self.grad_scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.grad_scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm or math.inf)
+        if not self.grad_scaler.is_enabled():  # it passes over such a step, and goes on
+            refuse_infinite("the gradient's norm", norm, self.state)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -135,15 +139,14 @@ def process_rank() -> int:
     return torch.distributed.get_rank() if ready else 0
 
 
-def check_finite(terms: Terms, *, epoch: int, step: int) -> None:
-    """Stop at a term that is not finite, by name."""
-    for name, value in terms.losses.items():
-        if not torch.isfinite(value):
-            raise FloatingPointError(
-                f"loss term {name!r} is {value.item()} at epoch {epoch}, step {step}: training "
-                "stops "
-                "here, the last checkpoint is intact; lower the learning rate or set amp to false"
-            )
+def refuse_infinite(name: str, value: Tensor, state: State) -> None:
+    """Stop at what is not finite, before it reaches the weights."""
+    if not torch.isfinite(value):
+        raise FloatingPointError(
+            f"{name} is {value.item()} at epoch {state.epoch}, step {state.iteration}: training "
+            "stops here, the last checkpoint is intact: go on with amp=false, or begin anew in "
+            "another --output (output_dir) with a lower learning_rate"
+        )
 
 
 def report(terms: Terms) -> dict[str, float]:

@@ -98,12 +98,45 @@ def test_a_step_is_the_optimisers_by_hand() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_term_that_is_not_finite_stops_training_by_epoch_step_and_name(value: float) -> None:
     engine = trainer(batches(3), Broken(value, step=5), max_epochs=3)
-    with pytest.raises(
-        FloatingPointError, match=r"'bad' is \S+ at epoch 2, step 5: .*amp to false"
-    ):
+    with pytest.raises(FloatingPointError, match=r"'bad' is \S+ at epoch 2, step 5: .*amp=false"):
         engine.run()
     assert torch.isfinite(weights(engine)).all()
     assert engine.state.iteration == 5
+
+
+class Steep(Squares):
+    """A finite term whose gradient is not a number at one step, as that of a root is at 0."""
+
+    def __init__(self, *, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, network: nn.Module, teacher: Teacher, batch: Batch, progress: float) -> Terms:
+        terms = super().forward(network, teacher, batch, progress)
+        if len(self.progress) == self.step:
+            terms.losses["steep"] = (0 * terms.losses["error"]).sqrt()
+        return terms
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 5.0])
+def test_a_gradient_that_is_not_finite_stops_training_before_it_is_saved(clip_norm: float) -> None:
+    engine = trainer(batches(3), Steep(step=3), clip_norm=clip_norm)
+    completed: list[int] = []
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda e: completed.append(e.state.epoch))
+    with pytest.raises(
+        FloatingPointError, match=r"gradient's norm is nan at epoch 1, step 3: .* learning_rate"
+    ):
+        engine.run()
+    assert torch.isfinite(weights(engine)).all()
+    assert completed == []
+
+
+def test_a_gradient_that_overflows_in_fp16_is_passed_over() -> None:
+    engine = trainer(batches(3), Steep(step=2))
+    engine.grad_scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    engine.run()
+    assert torch.isfinite(weights(engine)).all()
+    assert engine.grad_scaler.get_scale() == 4.0
 
 
 def test_half_batches_accumulated_are_the_whole_batch() -> None:
