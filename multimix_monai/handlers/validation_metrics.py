@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.metrics import Metric
-from monai.handlers import MeanDice
 from monai.metrics import compute_roc_auc
 from torch import Tensor
 
 from multimix_monai.data.keys import Keys
+from multimix_monai.metrics.segmentation import overlap
 
 
 def known_masks(output: Sequence[dict[str, Any]]) -> tuple[list[Tensor], list[Tensor]]:
@@ -31,26 +32,32 @@ def nothing(output: Sequence[dict[str, Any]]) -> None:
     """For a metric that takes in no batch; ignite would take one without cases apart and fail."""
 
 
-class KnownMeanDice(MeanDice):
-    """MONAI's MeanDice over the cases with a mask, each on its own grid; nan if there is none."""
+class KnownMeanDice(Metric):
+    """Mean Dice over the cases with a mask, each on its own grid; nan if none tells it.
+
+    As in the report of an evaluation: a mask where the truth has none is 0, and where neither has
+    one there is nothing to tell.
+
+    Differs: from monai.handlers.MeanDice, which leaves out every case whose truth is empty.
+    """
 
     def __init__(self) -> None:
-        super().__init__(include_background=True, output_transform=known_masks)
+        super().__init__(output_transform=known_masks)
 
     def reset(self) -> None:
         """Forget all cases."""
-        super().reset()
-        self.seen = 0
+        self.values: list[float] = []
 
-    def update(self, output: Sequence[list[Tensor]]) -> None:
+    def update(self, output: tuple[list[Tensor], list[Tensor]]) -> None:
         """Take in a batch; one without any truth changes nothing."""
-        self.seen += len(output[0])
-        for pred, truth in zip(*output, strict=True):
-            super().update(([pred.float()], [truth.float()]))
+        for masks in zip(*output, strict=True):
+            pred, truth = (np.asarray(mask[0]) == 1 for mask in masks)
+            self.values.append(overlap(pred, truth)["dice"])
 
     def compute(self) -> float:
         """The mean over all cases seen, in [0, 1]."""
-        return float(super().compute()) if self.seen else math.nan
+        known = [value for value in self.values if not math.isnan(value)]
+        return math.fsum(known) / len(known) if known else math.nan
 
 
 class KnownAUC(Metric):

@@ -9,6 +9,7 @@ from ignite.engine import Engine
 from sklearn.metrics import roc_auc_score
 
 from multimix_monai.handlers import KnownAUC, KnownMeanDice, MeanOfMetrics
+from multimix_monai.metrics import mask_metrics
 
 
 def masks(pred: list, truth: list | None) -> dict:
@@ -25,6 +26,8 @@ A = masks([[1, 1], [0, 0]], [[1, 0], [0, 0]])  # 2 * 1 / (2 + 1)
 B = masks([[1, 1, 1]], [[1, 1, 1]])  # 1, of another size
 C = masks([[0, 1, 0, 0]], [[1, 0, 0, 0]])  # 0
 D = masks([[0, 1, 0, 0]], None)
+FALSE_LUNG = masks([[0, 1, 0, 0]], [[0, 0, 0, 0]])  # 0
+NO_LUNG = masks([[0, 0, 0, 0]], [[0, 0, 0, 0]])  # says nothing
 
 
 def run(metric: KnownMeanDice | KnownAUC, batches: list[list[dict]]) -> float:
@@ -42,15 +45,23 @@ def run(metric: KnownMeanDice | KnownAUC, batches: list[list[dict]]) -> float:
         ([[A], [B], [C]], 5 / 9),
         ([[D], [A, D], [D]], 2 / 3),
         ([[], [B]], 1.0),
+        ([[B, FALSE_LUNG]], 0.5),
+        ([[B, NO_LUNG], [NO_LUNG]], 1.0),
     ],
 )
 def test_the_mean_dice_by_hand(batches: list[list[dict]], expected: float) -> None:
     assert run(KnownMeanDice(), batches) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("batches", [[[D]], [[]], [[D], [D]]])
+@pytest.mark.parametrize("batches", [[[D]], [[]], [[D], [D]], [[NO_LUNG]]])
 def test_without_any_mask_the_dice_is_nan(batches: list[list[dict]]) -> None:
     assert math.isnan(run(KnownMeanDice(), batches))
+
+
+def test_the_dice_is_that_of_the_report() -> None:
+    for case in (A, B, C, FALSE_LUNG, NO_LUNG):
+        reported = mask_metrics(case["pred"][0], case["mask"][0])["dice"]
+        assert run(KnownMeanDice(), [[case]]) == pytest.approx(reported, nan_ok=True)
 
 
 def test_a_mask_that_is_still_a_path_does_not_count() -> None:
