@@ -16,13 +16,15 @@ def train_command(
     dataset_dir: Annotated[Path, typer.Option(help="Folder that its paths start from.")] = Path(
         "."
     ),
-    output: Annotated[
-        Path, typer.Option(help="Folder of checkpoints, TensorBoard, report.")
-    ] = Path("runs/multimix"),
+    output: Annotated[Path, typer.Option(help="Folder of checkpoints, TensorBoard, report.")] = Path(
+        "runs/multimix"
+    ),
     recipe: Annotated[
         str, typer.Option(help="default, or paper: the published method.")
     ] = "default",
-    epochs: Annotated[int | None, typer.Option(help="Epochs; more of them resume a run.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs; more of them resume a run.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     config: Annotated[
         list[Path] | None,

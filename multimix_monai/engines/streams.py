@@ -8,7 +8,7 @@ number of workers. (A GPU's noise and rounding are its own: it and a CPU differ 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -66,6 +66,18 @@ def split_streams(cases: Sequence[dict], *, unlabelled_pool: str) -> dict[str, l
     return pools
 
 
+def check_batch_sizes(batch_sizes: Mapping[str, int]) -> None:
+    """Refuse what does not say of every stream, and of nothing else, how many cases it has."""
+    wrong = batch_sizes.keys() ^ set(STREAMS)
+    if wrong or not all(isinstance(n, int) and n >= 0 for n in batch_sizes.values()):
+        raise ValueError(
+            f"batch_sizes are {dict(batch_sizes)}; "
+            + (f"{', '.join(sorted(wrong))} is missing or unknown; " if wrong else "")
+            + f"{', '.join(STREAMS)} are needed, each 0 or more (0 leaves a stream out): set one "
+            "alone by batch_sizes#NAME=N"
+        )
+
+
 class StreamDataset(Dataset):
     """Step number -> a dictionary with a collated batch of every stream that has cases.
 
@@ -84,7 +96,8 @@ class StreamDataset(Dataset):
     A case that cannot be read is named in the log and replaced by the next of its stream.
 
     Raises:
-        ValueError: no annotated stream is left, or none of a stream's images can be read.
+        ValueError: batch_sizes lack a stream, have one that there is not, or are below 0; no
+            annotated stream is left; or none of a stream's images can be read.
     """
 
     def __init__(
@@ -99,6 +112,7 @@ class StreamDataset(Dataset):
         cache_gib: float = 4.0,
         device: torch.device | str = "cpu",
     ) -> None:
+        check_batch_sizes(batch_sizes)
         pools = split_streams(data, unlabelled_pool=unlabelled_pool)
         self.transform = transform
         self.views = views
@@ -218,9 +232,14 @@ class StepSampler(DistributedSampler):
     """Step numbers of an epoch; of several processes each takes its own.
 
     MONAI's workflow tells a DistributedSampler its epoch, 1 the first.
+
+    Raises:
+        ValueError: steps_per_epoch is below 1.
     """
 
     def __init__(self, *, steps_per_epoch: int) -> None:
+        if steps_per_epoch < 1:
+            raise ValueError(f"steps_per_epoch is {steps_per_epoch}; it must be at least 1")
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.num_replicas = torch.distributed.get_world_size() if distributed else 1
         self.rank = torch.distributed.get_rank() if distributed else 0

@@ -49,8 +49,8 @@ class MultiMixTrainer(SupervisedTrainer):
     fire.
 
     Raises:
-        ValueError: accumulate_steps below 1 or no divisor of the epoch's steps, or clip_norm below
-            0.
+        ValueError: accumulate_steps below 1 or no divisor of the epoch's steps, clip_norm below 0,
+            or max_epochs below 1.
         FloatingPointError: a term or the gradient is not finite; the message names epoch, step
             and term.
     """
@@ -74,6 +74,10 @@ class MultiMixTrainer(SupervisedTrainer):
             )
         workflow = {"prepare_batch": prepare_streams, "decollate": False, **workflow}
         super().__init__(loss_function=loss_function, **workflow)
+        if (self.state.max_epochs or 0) < 1:
+            raise ValueError(
+                f"--epochs (max_epochs) is {self.state.max_epochs}; it must be at least 1"
+            )
         if self.state.epoch_length and self.state.epoch_length % accumulate_steps:
             raise ValueError(
                 f"an epoch has {self.state.epoch_length} steps and accumulate_steps is "

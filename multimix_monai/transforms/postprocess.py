@@ -130,10 +130,19 @@ class CutMaskd(MapTransform):
         keys: MetaTensors float32 (C, H, W) in [0, 1], which become uint8.
         threshold_prob: a pixel at or above it belongs to the mask.
         keep_components: how many parts, of 8 neighbours, each channel keeps; 0 keeps all.
+
+    Raises:
+        ValueError: threshold_prob is not in [0, 1], or keep_components below 0.
     """
 
     def __init__(self, keys: Sequence[str], *, threshold_prob: float, keep_components: int) -> None:
         super().__init__(keys)
+        if not 0 <= threshold_prob <= 1:
+            raise ValueError(f"lung_threshold_prob is {threshold_prob}; it must lie in [0, 1]")
+        if keep_components < 0:
+            raise ValueError(
+                f"keep_components is {keep_components}; it must be at least 0 (0: keep all)"
+            )
         self.threshold_prob = threshold_prob
         self.keep_components = keep_components
 

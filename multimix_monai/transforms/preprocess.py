@@ -60,14 +60,11 @@ def preprocessing(
         if not binary.
 
     Raises:
-        ValueError: image_size is not a positive multiple of 32.
+        ValueError: image_size is not a positive multiple of 32, or percentiles are not two that
+            increase within [0, 100].
     """
-    if image_size <= 0 or image_size % NETWORK_STRIDE:
-        lower = max(NETWORK_STRIDE, image_size // NETWORK_STRIDE * NETWORK_STRIDE)
-        raise ValueError(
-            f"image_size is {image_size}; the network needs a positive multiple of "
-            f"{NETWORK_STRIDE}: use {lower} or {lower + NETWORK_STRIDE}"
-        )
+    check_image_size(image_size)
+    check_percentiles(percentiles)
     return NamedErrorCompose(
         [
             LoadCased(keys=keys, force=force),
@@ -82,6 +79,31 @@ def preprocessing(
             SpatialPadd(keys=keys, spatial_size=image_size, allow_missing_keys=True),
         ]
     )
+
+
+def check_image_size(image_size: int) -> None:
+    """Refuse what is no positive multiple of the network's stride."""
+    if not isinstance(image_size, int):
+        raise ValueError(f"image_size is {image_size!r}; it is a number of pixels, such as 160")
+    if image_size <= 0 or image_size % NETWORK_STRIDE:
+        lower = max(NETWORK_STRIDE, image_size // NETWORK_STRIDE * NETWORK_STRIDE)
+        raise ValueError(
+            f"image_size is {image_size}; the network needs a positive multiple of "
+            f"{NETWORK_STRIDE}: use {lower} or {lower + NETWORK_STRIDE}"
+        )
+
+
+def check_percentiles(percentiles: Sequence[float]) -> None:
+    """Refuse what are not two numbers that increase within [0, 100]."""
+    try:
+        lower, upper = map(float, percentiles)
+    except (TypeError, ValueError):
+        lower, upper = 0.0, 0.0
+    if not 0 <= lower < upper <= 100:
+        raise ValueError(
+            f"percentiles are {percentiles}; two that increase within 0 to 100 are needed, such "
+            f"as [{LOWER}, {UPPER}]"
+        )
 
 
 class NamedErrorCompose(Compose):

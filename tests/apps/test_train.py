@@ -66,6 +66,12 @@ def test_the_seed_is_an_option(train: Callable, tmp_path: Path) -> None:
     assert not torch.equal(*weights)
 
 
+def test_less_than_one_epoch_is_wrong_usage(train: Callable) -> None:
+    result = train("--epochs", 0)
+    assert result.exit_code == 2
+    assert "--epochs" in result.stderr
+
+
 def test_an_unknown_recipe_is_wrong_usage(train: Callable) -> None:
     result = train("--recipe", "best")
     assert result.exit_code == 2
@@ -76,6 +82,17 @@ def test_an_unknown_recipe_is_wrong_usage(train: Callable) -> None:
     ("setting", "message"),
     [
         ("image_size=100", "image_size is 100"),
+        ("image_size=small", "image_size is 'small'"),
+        ("percentiles=[99.5, 0.5]", "percentiles are [99.5, 0.5]"),
+        ("percentiles=[0, 101]", "percentiles are [0, 101]"),
+        ("percentiles=5", "percentiles are 5"),
+        ("lung_threshold_prob=1.5", "lung_threshold_prob is 1.5"),
+        ("keep_components=-1", "keep_components is -1"),
+        ("max_epochs=0", "--epochs (max_epochs) is 0"),
+        ("steps_per_epoch=0", "steps_per_epoch is 0"),
+        ("batch_sizes={mask_labelled: 2}", "mask_unlabelled is missing or unknown"),
+        ("batch_sizes#masks=2", "train.json has no key batch_sizes#masks"),
+        ("batch_sizes#mask_labelled=-1", "each 0 or more"),
         ("imagesize=64", "train.json has no key imagesize: did you mean image_size?"),
         ("ema_decay=1.5", "ema_decay is 1.5"),
         ("dataset_dir=/nowhere", "dataset_dir /nowhere does not exist"),

@@ -252,6 +252,7 @@ def test_every_stream_is_put_on_the_device() -> None:
     [
         ({"accumulate_steps": 0}, "accumulate_steps is 0"),
         ({"clip_norm": -1.0}, r"clip_norm -1.0"),
+        ({"max_epochs": 0}, r"--epochs \(max_epochs\) is 0"),
         ({"accumulate_steps": 2}, "an epoch has 3 steps and accumulate_steps is 2"),
     ],
 )
