@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.metrics import Metric
-from monai.metrics import compute_roc_auc
+from monai.handlers import IgniteMetricHandler
+from monai.metrics import DiceMetric, compute_roc_auc
 from torch import Tensor
 
 from multimix_monai.data.keys import Keys
-from multimix_monai.metrics.segmentation import overlap
 
 
 def known_masks(output: Sequence[dict[str, Any]]) -> tuple[list[Tensor], list[Tensor]]:
@@ -32,32 +31,35 @@ def nothing(output: Sequence[dict[str, Any]]) -> None:
     """For a metric that takes in no batch; ignite would take one without cases apart and fail."""
 
 
-class KnownMeanDice(Metric):
+class KnownMeanDice(IgniteMetricHandler):
     """Mean Dice over the cases with a mask, each on its own grid; nan if none tells it.
 
     As in the report of an evaluation: a mask where the truth has none is 0, and where neither has
     one there is nothing to tell.
 
     Differs: from monai.handlers.MeanDice, which leaves out every case whose truth is empty.
+
+    Source: monai.metrics.DiceMetric.
     """
 
     def __init__(self) -> None:
-        super().__init__(output_transform=known_masks)
+        super().__init__(metric_fn=DiceMetric(ignore_empty=False), output_transform=known_masks)
 
     def reset(self) -> None:
         """Forget all cases."""
-        self.values: list[float] = []
+        super().reset()
+        self.seen = 0
 
-    def update(self, output: tuple[list[Tensor], list[Tensor]]) -> None:
+    def update(self, output: Sequence[list[Tensor]]) -> None:
         """Take in a batch; one without any truth changes nothing."""
-        for masks in zip(*output, strict=True):
-            pred, truth = (np.asarray(mask[0]) == 1 for mask in masks)
-            self.values.append(overlap(pred, truth)["dice"])
+        for pred, truth in zip(*output, strict=True):
+            if pred.any() or truth.any():
+                self.seen += 1
+                super().update(([pred.float()], [truth.float()]))
 
     def compute(self) -> float:
         """The mean over all cases seen, in [0, 1]."""
-        known = [value for value in self.values if not math.isnan(value)]
-        return math.fsum(known) / len(known) if known else math.nan
+        return float(super().compute()) if self.seen else math.nan
 
 
 class KnownAUC(Metric):

@@ -70,7 +70,7 @@ def mask_metrics(
             "same grid: resample the prediction to the truth first"
         )
     values = {
-        **overlap(pred_mask, truth_mask),
+        **_overlap(pred_mask, truth_mask),
         "ssim": _ssim(pred_mask, truth_mask),
         **_distances(pred_mask, truth_mask, spacing=(1.0, 1.0), unit="px"),
     }
@@ -105,8 +105,7 @@ def _check_spacing(spacing_mm: tuple[float, float]) -> None:
         )
 
 
-def overlap(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Those of `mask_metrics` that take no distance, by OVERLAPS. pred, truth: bool (H, W)."""
+def _overlap(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     counts = get_confusion_matrix(_batched(pred).long(), _batched(truth).long())
     return {
         name: float(compute_confusion_matrix_metric(monai_name, counts))
