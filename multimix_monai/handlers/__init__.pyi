@@ -4,6 +4,7 @@ from .checkpoints import Checkpoints, load_weights
 from .progress import Progress, ScoreLog
 from .results_table import ResultsTable
 from .tensorboard import TensorBoardTerms
+from .validation import Validation
 from .validation_metrics import KnownAUC, KnownMeanDice, MeanOfMetrics
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "ResultsTable",
     "ScoreLog",
     "TensorBoardTerms",
+    "Validation",
     "load_weights",
 ]

@@ -131,7 +131,7 @@ class Checkpoints:
             is refused.
         resume: go on from `last.pt` if it is there.
 
-    Attach it after the ValidationHandler, so that it sees the epoch's score.
+    Attach it after what validates, so that it sees the epoch's score.
     """
 
     def __init__(
@@ -234,14 +234,6 @@ class Checkpoints:
 
     def summarise(self, engine: Engine) -> None:
         """Where the best weights are."""
-        if process_rank() != 0:
-            return
-        if not self.best_epoch:
-            logger.warning(
-                f"no epoch was validated, so {self.save_dir / BEST} is not written: "
-                "set --val_interval "
-                f"to --max_epochs or less; the last weights are in {self.save_dir / LAST}"
-            )
-        else:
+        if process_rank() == 0 and self.best_epoch:
             best = f"{self.save_dir / BEST}, epoch {self.best_epoch}, score {self.best_score:.4f}"
             logger.info(f"best weights: {best}")

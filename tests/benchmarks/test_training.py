@@ -29,7 +29,7 @@ FAST_BF16, FAST_FP32 = 1 / 6, 1 / 3
 KEEPS_UP = 1 / 0.9
 FEWER = 3  # rounds of what has no aim
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-ONCE_AN_EPOCH = ("ValidationHandler", "multimix_monai.handlers.Checkpoints")
+ONCE_AN_EPOCH = ("multimix_monai.handlers.Validation", "multimix_monai.handlers.Checkpoints")
 
 
 def test_a_step_against_the_published_one(effort: Effort) -> None:

@@ -143,13 +143,6 @@ def test_training_and_inference_have_the_same_weights_and_image_size() -> None:
     assert training["image_size"] == inference["image_size"]
 
 
-@pytest.mark.parametrize(("epochs", "interval"), [(3, 3), (25, 10)])
-def test_a_short_training_is_validated_too(epochs: int, interval: int) -> None:
-    parser = parser_of("train.json")
-    parser["max_epochs"] = epochs
-    assert parser.get_parsed_content("val_interval") == interval
-
-
 def test_no_file_is_larger_than_the_zoo_takes() -> None:
     sizes = {path: path.stat().st_size for path in BUNDLE.rglob("*") if path.is_file()}
     assert {path.name for path, size in sizes.items() if size > 25 * 2**20} == set()

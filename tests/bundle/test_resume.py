@@ -108,6 +108,11 @@ def test_a_finished_run_goes_on_with_more_epochs(
     assert 0 <= more["best_score"] <= 1 and more["best_epoch"] in (1, 2)
 
 
+def test_a_short_training_is_validated_too(train: Callable[..., dict], tmp_path: Path) -> None:
+    assert train("run", max_epochs=1, val_interval=10)["best_epoch"] == 1
+    assert (tmp_path / "run" / "models" / "model.pt").is_file()
+
+
 @pytest.mark.slow
 def test_a_run_does_not_go_on_as_something_else(
     train: Callable[..., dict], tiny_dataset: Path, tmp_path: Path

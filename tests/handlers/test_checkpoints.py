@@ -305,14 +305,6 @@ def test_an_epoch_without_validation_is_never_the_best(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "last.pt")["epoch"] == 4
 
 
-def test_without_any_validation_the_log_says_where_the_weights_are(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    Run(tmp_path, [None]).run(1)
-    assert not (tmp_path / "model.pt").exists()
-    assert "no epoch was validated" in caplog.text and "--val_interval" in caplog.text
-
-
 @pytest.mark.parametrize("decay", [0.0, 0.5])
 def test_the_last_state_is_plain_data(tmp_path: Path, decay: float) -> None:
     Run(tmp_path, [0.5], decay=decay, begun_as=BEGUN_AS).run(1)
