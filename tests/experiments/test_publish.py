@@ -136,7 +136,7 @@ def test_weights_beside_the_bundle_s_own_are_used_with_what_was_fitted_to_them(
     weights = bundle / "models" / "few" / "model.pt"
     parser = parser_of({"ckpt_path": str(weights), "image_size": 64, "dataset#data": []})
     assert parser.get_parsed_content("calibration").weights_sha256 == weights_digest(weights)
-    (check,) = parser.get_parsed_content("checks")
+    check = parser.get_parsed_content("checks")[0]
     assert check.model.weights_sha256 == weights_digest(weights)
 
 
