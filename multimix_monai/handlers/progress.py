@@ -52,7 +52,8 @@ class ScoreLog:
 
     def attach(self, engine: Engine) -> None:
         """To the evaluator."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
+        if process_rank() == 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
 
     def _log(self, engine: Engine) -> None:
         figures = ", ".join(f"{n} {v:.4f}" for n, v in engine.state.metrics.items())

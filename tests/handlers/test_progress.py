@@ -42,9 +42,12 @@ def test_only_the_first_process_reports(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("multimix_monai.handlers.progress.process_rank", lambda: 1)
+    engine = Engine(lambda *_: None)
+    ScoreLog().attach(engine)
     with caplog.at_level(logging.INFO):
         train(Progress())
-    assert "epoch 1/2" not in caplog.text
+        engine.run(range(1))
+    assert "epoch 1/2" not in caplog.text and "validation" not in caplog.text
 
 
 def test_a_validation_logs_every_metric(caplog: pytest.LogCaptureFixture) -> None:
