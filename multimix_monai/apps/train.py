@@ -16,9 +16,9 @@ def train_command(
     dataset_dir: Annotated[Path, typer.Option(help="Folder that its paths start from.")] = Path(
         "."
     ),
-    output: Annotated[
-        Path, typer.Option(help="Folder of checkpoints, TensorBoard, report.")
-    ] = Path("runs/multimix"),
+    output: Annotated[Path, typer.Option(help="Folder of checkpoints and TensorBoard.")] = Path(
+        "runs/multimix"
+    ),
     recipe: Annotated[
         str, typer.Option(help="default, or paper: the published method.")
     ] = "default",
