@@ -117,9 +117,10 @@ def test_the_bundle_has_the_weights_what_was_fitted_to_them_and_where_they_come_
     for name in ("calibration.json", "frontal_check.json", "provenance.json"):
         content = json.loads((bundle / "models" / name).read_text())
         assert content["weights_sha256"] == digest, name
-    assert sorted(path.name for path in (bundle / "models").iterdir()) == sorted(
-        ["model.pt", "calibration.json", "frontal_check.json", "provenance.json"]
-    )
+    assert {path.name for path in (bundle / "models").iterdir()} == {
+        *("model.pt", "calibration.json", "frontal_check.json", "provenance.json"),
+        "few_annotations",
+    }
     content = json.loads((bundle / "models" / "provenance.json").read_text())
     assert len(content["data_hash"]) == 64 and content["seed"] == 0
     assert 0 <= content["figures"]["in-domain"]["Dice"] <= 1
