@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from multimix_monai import __version__
 from multimix_monai.arrays.frontal_model import load_frontal_model
+from multimix_monai.arrays.grey import LOWER, UPPER
 from multimix_monai.arrays.quality import RULES, with_bounds
 from multimix_monai.data.calibration import Calibration, weights_digest
 from multimix_monai.data.exported import Exported
@@ -46,6 +47,11 @@ def exported_settings(parser: ConfigParser) -> Exported:
     """
     content = parser.get_parsed_content
     metadata = metadata_of(parser)
+    if tuple(content("percentiles")) != (LOWER, UPPER):
+        raise ValueError(
+            f"percentiles are {content('percentiles')}; an exported network is used with "
+            f"[{LOWER}, {UPPER}] only: export weights that were trained with these"
+        )
     digest, image_size = weights_digest(content("ckpt_path")), content("image_size")
     calibration: Calibration = content("calibration")
     rules = with_bounds(RULES, content("quality_rules"))

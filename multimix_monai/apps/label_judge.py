@@ -15,6 +15,7 @@ from multimix_monai.apps.bundle import without_wrappers
 from multimix_monai.apps.predict import parser_of
 from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.keys import Keys
+from multimix_monai.data.trained_as import read_trained_as
 from multimix_monai.engines import CaseDataset, Informativeness, informativeness
 from multimix_monai.engines.evaluator import Predict
 from multimix_monai.engines.failure import quiet_libraries
@@ -31,13 +32,15 @@ class Judge:
 
     Args:
         weights: of the network.
-        settings: further overrides of inference.json, such as `force`.
+        settings: further overrides of inference.json, such as `force`; how the weights were
+            trained, such as at another `image_size`, need not be said.
     """
 
     def __init__(self, weights: Path, settings: Mapping[str, Any] | None = None) -> None:
         self.digest = weights_digest(weights)
         with without_wrappers():
-            parser = parser_of({**ASKED, **(settings or {}), "ckpt_path": str(weights)})
+            given = {**ASKED, **read_trained_as(weights), **(settings or {})}
+            parser = parser_of({**given, "ckpt_path": str(weights)})
             self.evaluator = parser.get_parsed_content("evaluator")
             self.preprocessing = parser.get_parsed_content("preprocessing")
             self.settings = parser.get_parsed_content("settings")

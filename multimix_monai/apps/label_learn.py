@@ -27,6 +27,7 @@ from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.datalist import write_datalist
 from multimix_monai.data.json_file import write_json
 from multimix_monai.data.keys import Keys
+from multimix_monai.data.trained_as import read_trained_as, write_trained_as
 from multimix_monai.handlers.checkpoints import BEST, load_checkpoint, save_atomically
 
 logger = logging.getLogger(__name__)
@@ -179,6 +180,7 @@ class Training:
         published, reason = verdict(before, after, learnt=learnt)
         if published:
             save_atomically(load_checkpoint(trained), self.folder / BEST)
+            write_trained_as(self.folder / BEST, read_trained_as(trained))
         return Outcome(
             published=published,
             reason=reason,

@@ -30,14 +30,19 @@ BEGIN = {
     "package": "$sys.path.insert(0, os.path.abspath(@bundle_root))",
 }
 # A federated client has a `run_name`, which MONAI gives it, and its weights from a server: it does
-# not go on from what an earlier client left. What is downloaded is evaluated as it is.
+# not go on from what an earlier client left, and how weights that lie here were trained is nothing
+# to it. What is downloaded is evaluated as it is.
 OWN: Mapping[str, Mapping[str, Any]] = {
     "train.json": {
         "run_name": None,
         "output_dir": "$'runs/' + (@run_name or 'multimix')",
         "resume": "$@run_name is None",
     },
-    "evaluate.json": {"ckpt_path": "$bundle.trained_or_own(@ckpt_dir, @bundle_root)"},
+    "evaluate.json": {
+        "ckpt_path": "$bundle.trained_or_own(@ckpt_dir, @bundle_root)",
+        "used": "$None if @run_name else {'image_size': @image_size, 'percentiles': @percentiles,"
+        " 'bridge': @bridge}",
+    },
 }
 
 

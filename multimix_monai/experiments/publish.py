@@ -16,16 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from multimix_monai.apps.train import RECIPES
 from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.json_file import write_json
+from multimix_monai.data.trained_as import file_beside, refuse_other_use
 from multimix_monai.experiments.results import Result
 from multimix_monai.experiments.runner import DONE, MULTIMIX, execute
 
 FRONTAL = (MULTIMIX[0], "-m", "multimix_monai.experiments.frontal_check")
 WEIGHTS, CALIBRATION, FRONTAL_CHECK = "model.pt", "calibration.json", "frontal_check.json"
 PROVENANCE = "provenance.json"
-NOT_AT_INFERENCE = {"percentiles", "bridge", "network_def"}  # and yet the network hangs on them
 
 
 def publish(
@@ -45,19 +44,21 @@ def publish(
 
     Raises:
         FileNotFoundError: the run is not finished, or the bundle is none.
-        ValueError: the bundle predicts at another size than the run was trained at.
+        ValueError: the bundle predicts in another way than the run was trained.
         RunFailed: a step failed; the bundle is as it was.
     """
     result = finished(run)
     configs = bundle / "configs"
     if not (configs / "inference.json").is_file():
         raise FileNotFoundError(f"{bundle} is no bundle: name the folder that holds configs/")
-    refuse_other_use(result, configs)
+    weights, use = run / "models" / WEIGHTS, configs / "inference.json"
+    refuse_other_use(weights, json.loads(use.read_text(encoding="utf-8")))
     models = bundle / "models" / folder
     made = models / ".publishing"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
-    shutil.copyfile(run / "models" / WEIGHTS, made / WEIGHTS)
+    for path in filter(Path.is_file, (weights, file_beside(weights))):
+        shutil.copyfile(path, made / path.name)
     for command in fits(result, made, dataset_dir=dataset_dir, bundle=bundle, n=radiographs):
         execute(command, log=run / "publish.txt", threads=os.cpu_count() or 1, name=str(run))
     write_json(provenance(result, made / WEIGHTS), made / PROVENANCE)
@@ -76,24 +77,6 @@ def finished(run: Path) -> Result:
             "runs/weights/default/masks-all_labels-all/seed-0"
         )
     return Result(run, json.loads((run / DONE).read_text(encoding="utf-8")))
-
-
-def refuse_other_use(result: Result, configs: Path) -> None:
-    """Weights that are used in another way than they learned lose, and nobody sees why."""
-    settings, recipe = result.record["settings"], RECIPES[result.record["recipe"]]
-    for key in sorted({key.split("#")[0] for key in settings} & NOT_AT_INFERENCE):
-        raise ValueError(
-            f"{result.folder} was trained with {key} {settings.get(key)}, which "
-            f"{configs / 'inference.json'} does not know: train with that of train.json"
-        )
-    used = configs / "inference.json"
-    known = [size_of(configs / name) for name in ("train.json", *recipe)]
-    trained = settings.get("image_size", [size for size in known if size][-1])
-    if trained != size_of(used):
-        raise ValueError(
-            f"{result.folder} was trained at {trained} pixels and {used} predicts at "
-            f"{size_of(used)}: set image_size there first"
-        )
 
 
 def size_of(config: Path) -> Any:

@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from multimix_monai.data.trained_as import refuse_other_use, write_trained_as
 from multimix_monai.engines.trainer import process_rank
 from multimix_monai.handlers.begun_as import plain, refuse_other
 
@@ -85,13 +86,22 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     return state
 
 
-def load_weights(network: nn.Module, path: Path | str) -> nn.Module:
+def load_weights(
+    network: nn.Module, path: Path | str, *, used: Mapping[str, Any] | None = None
+) -> nn.Module:
     """Put a plain state dict, or that of a `last.pt`, into a network; returns the network.
 
+    Args:
+        network: to train further, or to use.
+        path: of the weights.
+        used: how the network is used, see `data.trained_as`; None to train it further.
+
     Raises:
-        ValueError: names or shapes differ from the network's; the first difference is named.
+        ValueError: names or shapes differ from the network's; the first difference is named. Or
+            the weights were trained in another way than they are used.
     """
     state = load_checkpoint(path)
+    refuse_other_use(path, used or {})
     state = state.get("teacher") or state.get("network") or state
     own = network.state_dict()
     for name in sorted(own.keys() | state.keys(), key=str):
@@ -121,6 +131,8 @@ def scaler_of(engine: Engine) -> dict[str, Stateful]:
 
 class Checkpoints:
     """Writes `last.pt` after every epoch and `model.pt` when validation is the best yet; resumes.
+
+    Beside `model.pt` lies `model.json`, which says how it was trained, see `data.trained_as`.
 
     Args:
         save_dir: folder of both files.
@@ -212,6 +224,7 @@ class Checkpoints:
         if score is not None and score >= self.best_score:
             self.best_score, self.best_epoch = score, engine.state.epoch
             save_atomically(self.weights.state_dict(), self.save_dir / BEST)
+            write_trained_as(self.save_dir / BEST, self.begun_as)
         parts = {**self.parts, **scaler_of(engine)}
         state = {n: getattr(p, "module", p).state_dict() for n, p in parts.items()}
         state |= {"epoch": engine.state.epoch, "iteration": engine.state.iteration}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from multimix_monai.apps import export_check
+from multimix_monai.apps.bundle import own_bundle
 from multimix_monai.apps.cli import app
 from multimix_monai.apps.export import Form, export
 from multimix_monai.apps.export_check import ALLOWED, Checked, Difference, ExportError
@@ -93,14 +95,17 @@ def test_it_is_checked_on_the_radiographs_that_are_named(
 
 
 def test_a_calibration_and_a_check_of_other_weights_or_sizes_do_not_travel(
-    settings: dict[str, Any],
+    settings: dict[str, Any], tmp_path: Path
 ) -> None:
     shipped = contents_of({}).exported
+    for name in ("model.pt", "calibration.json"):  # without model.json, which would refuse
+        shutil.copyfile(Path(own_bundle()) / "models" / name, tmp_path / name)
     assert shipped.calibration is not None and shipped.calibration.temperature != 1
     assert shipped.frontal_check is not None
     assert shipped.class_names == ("normal", "pneumonia")
     assert shipped.about["licence"] == "Apache-2.0"
-    for changed in ({"image_size": 192}, {"ckpt_path": settings["ckpt_path"]}):
+    other_size = {"image_size": 192, "ckpt_path": str(tmp_path / "model.pt")}
+    for changed in (other_size, {"ckpt_path": settings["ckpt_path"]}):
         exported = contents_of(changed).exported
         assert exported.calibration is None and exported.frontal_check is None
 
@@ -131,6 +136,7 @@ def test_settings_of_the_command_line_travel(fresh_weights: Path, tmp_path: Path
     [
         (["model.pt", "--to", "onnx"], "model.pt should end in .onnx, as files of --to onnx do"),
         (["m.onnx", "--to", "onnx", "--image-size", "100"], "image_size is 100"),
+        (["m.onnx", "--to", "onnx", "--set", "percentiles=[0, 100]"], "percentiles are [0, 100]"),
         (["m.onnx", "--to", "onnx", "--weights", "none.pt"], "none.pt do not exist"),
         (["m.onnx", "--to", "onnx", "--calibration", "none.json"], "none.json does not exist"),
     ],

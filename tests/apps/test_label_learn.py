@@ -16,6 +16,7 @@ from multimix_monai.apps.label_learn import Training, compared_on, verdict
 from multimix_monai.data.calibration import weights_digest
 from multimix_monai.data.patient import digest
 from multimix_monai.data.readers import read_folder
+from multimix_monai.data.trained_as import read_trained_as
 
 TINY = {
     "logging_file": False,  # or handlers would outlive the captured stdout
@@ -64,6 +65,7 @@ def test_a_training_publishes_what_is_not_worse_and_takes_it_down(
     better = outcome.after["val_score"] >= outcome.before["val_score"]
     assert outcome.published == better == (training.weights != fresh_weights)
     assert outcome.weights == weights_digest(training.weights)[:16]
+    assert read_trained_as(training.weights).get("image_size") == (32 if better else None)
     (taken_down,) = training.history()
     assert taken_down == json.loads(json.dumps(vars(outcome)))
     assert not training.run_dir.exists()

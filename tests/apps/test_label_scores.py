@@ -9,6 +9,7 @@ import pytest
 from multimix_monai.apps.label_judge import CurrentJudge, Judge
 from multimix_monai.apps.label_scores import Scores, choose
 from multimix_monai.data.patient import digest
+from multimix_monai.data.trained_as import write_trained_as
 from multimix_monai.engines import Informativeness
 
 
@@ -96,6 +97,15 @@ def test_the_judge_scores_images_and_refuses_others(tiny_dataset: Path, tmp_path
     assert none is None and first is not None and second is not None
     assert len(first.features) == 256 and set(first.uncertainty) == set(second.uncertainty)
     assert judge.informativeness([broken]) == [None]
+
+
+def test_weights_judge_at_the_size_that_they_learnt_at(fresh_weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(fresh_weights.read_bytes())
+    write_trained_as(path, {"image_size": 64})
+    assert Judge(path).settings["image_size"] == 64
+    with pytest.raises(ValueError, match="trained with image_size 64, not 96"):
+        Judge(path, {"image_size": 96})
 
 
 def test_other_weights_are_used_as_soon_as_they_are_published(

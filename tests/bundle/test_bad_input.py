@@ -151,7 +151,8 @@ def test_a_csv_of_unknown_files_and_a_mask_without_image_are_refused(data: Path)
 def test_an_empty_folder_is_refused(tmp_path: Path, run_bundle: Callable) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no radiograph in .*empty"):
-        run_bundle("inference", "inference.json", dataset_dir=str(tmp_path / "empty"))
+        empty = {"dataset_dir": str(tmp_path / "empty"), "image_size": 160}
+        run_bundle("inference", "inference.json", **empty)
     with pytest.raises(ValueError, match=r"datalist .* does not exist"):
         run_bundle("training", "train.json", dataset_dir=str(tmp_path / "empty"))
 

@@ -41,6 +41,7 @@ def test_a_user_trains_evaluates_and_predicts_from_any_folder(
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in (tmp_path / "out" / "models").iterdir()) == [
         "last.pt",
+        "model.json",
         "model.pt",
     ]
 
@@ -78,7 +79,7 @@ def test_a_missing_dataset_dir_fails_within_a_second(run_bundle: Callable) -> No
     with pytest.raises(ValueError, match="--dataset_dir"):
         run_bundle("training", "train.json")
     with pytest.raises(FileNotFoundError, match="--dataset_dir"):
-        run_bundle("inference", "inference.json", dataset_dir="/nowhere")
+        run_bundle("inference", "inference.json", dataset_dir="/nowhere", image_size=160)
     assert time.perf_counter() - start < 2
 
 
@@ -96,6 +97,29 @@ def test_the_published_recipe_trains(
     state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
     assert state["iteration"] == 1
     assert state["teacher"] == {}
+
+
+@pytest.mark.slow
+def test_weights_are_not_used_in_another_way_than_they_were_trained(
+    tiny_dataset: Path, tmp_path: Path, run_bundle: Callable
+) -> None:
+    data = {"dataset_dir": str(tiny_dataset)}
+    run_bundle("training", "train.json", **data, output_dir=str(tmp_path / "out"))
+    weights = {"ckpt_path": str(tmp_path / "out" / "models" / "model.pt")}
+    evaluation = ("evaluating", "train.json", "evaluate.json")
+    for name, value in {"image_size": 96, "percentiles": [0, 100], "bridge": "none"}.items():
+        with pytest.raises(
+            ValueError, match=rf"model\.pt was trained with {name} .* --set '?{name}"
+        ):
+            run_bundle(*evaluation, **data, **weights, **{name: value})
+        with pytest.raises(
+            ValueError, match=rf"model\.pt was trained with {name} .* --set '?{name}"
+        ):
+            run_bundle("inference", "inference.json", **data, **weights, **{name: value})
+    run_bundle("inference", "inference.json", **data, **weights, output_dir=str(tmp_path / "p"))
+    start = f"$bundle.load_weights(@network_def, {weights['ckpt_path']!r}).to(@device)"
+    further = {"network": start, "image_size": 96, "output_dir": str(tmp_path / "finer")}
+    run_bundle("training", "train.json", **data, **further)
 
 
 def test_a_bundle_elsewhere_is_run_with_its_own_weights(

@@ -18,6 +18,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from multimix_monai.data.trained_as import read_trained_as
 from multimix_monai.engines import Teacher, warmup_cosine
 from multimix_monai.handlers import Checkpoints, load_weights
 from multimix_monai.handlers.checkpoints import load_checkpoint, save_atomically
@@ -372,6 +373,20 @@ def test_a_run_goes_on_only_as_what_it_was_begun(tmp_path: Path) -> None:
         Run(tmp_path, [0.1, 0.2], begun_as=now).run(2)
     assert (tmp_path / "last.pt").read_bytes() == before
     assert Run(tmp_path, [0.1, 0.2], begun_as=BEGUN_AS).run(2).trainer.state.epoch == 2
+
+
+def test_beside_the_best_weights_lies_how_they_were_trained(tmp_path: Path) -> None:
+    Run(tmp_path, [0.9, 0.1, 0.95], begun_as={**BEGUN_AS, "image_size": 64}).run(2)
+    trained_as = {"image_size": 64, "percentiles": [0.5, 99.5]}
+    assert read_trained_as(tmp_path / "model.pt") == trained_as
+    used = {"image_size": 160, "percentiles": [0.5, 99.5]}
+    with pytest.raises(ValueError, match="trained with image_size 64, not 160"):
+        load_weights(tiny(), tmp_path / "model.pt", used=used)
+    load_weights(tiny(), tmp_path / "model.pt")
+    first = (tmp_path / "model.json").read_bytes()
+    Run(tmp_path, [0.9, 0.1, 0.95], begun_as={**BEGUN_AS, "image_size": 64}).run(3)
+    assert (tmp_path / "model.json").read_bytes() != first
+    assert read_trained_as(tmp_path / "model.pt") == trained_as
 
 
 def test_what_a_checkpoint_does_not_know_of_its_settings_does_not_stop_it(tmp_path: Path) -> None:
