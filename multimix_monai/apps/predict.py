@@ -172,17 +172,18 @@ def parser_of(settings: dict[str, Any]) -> ConfigParser:
     parser = ConfigParser()
     parser.read_config(config_files("inference.json"))
     refuse_unknown(settings, parser.get(), where="inference.json")
-    others = unrecorded(settings, parser.get("settings"))
+    others = unrecorded(settings, parser.get())
     parser.update({"bundle_root": own_bundle(), **settings})
     if others:
         parser["settings#overrides"] = json.dumps(others, sort_keys=True, default=str)
     return parser
 
 
-def unrecorded(settings: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+def unrecorded(settings: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """Overrides that may change a result, and that its record of settings does not name."""
-    named = set(re.findall(r"@(\w+)", json.dumps(record)))
-    return {name: value for name, value in settings.items() if name not in named | CHANGE_NOTHING}
+    named = set(re.findall(r"@(\w+)", json.dumps(config["settings"]))) | CHANGE_NOTHING
+    changed = {name: value for name, value in settings.items() if config.get(name) != value}
+    return {name: value for name, value in changed.items() if name not in named}
 
 
 def predict(settings: dict[str, Any]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from multimix_monai.apps import cli, inference
 from multimix_monai.apps.bundle import config_files
+from multimix_monai.apps.predict import unrecorded
 from multimix_monai.data.calibration import Calibration, weights_digest, write_calibration
 from multimix_monai.engines import MultiMixEvaluator
 
@@ -402,3 +403,10 @@ def test_missing_weights_are_one_line_and_code_1(tiny_dataset: Path, tmp_path: P
     result = CliRunner().invoke(cli.app, [str(word) for word in words])
     assert result.exit_code == 1
     assert result.stderr.startswith("error: checkpoint ") and result.stderr.count("\n") == 1
+
+
+def test_what_is_set_as_it_is_makes_no_other_result() -> None:
+    record = {"image": "@image_size"}
+    config = {"settings": record, "image_size": 160, "percentiles": [1, 99]}
+    assert unrecorded({"percentiles": [1, 99], "image_size": 96, "device": "cpu"}, config) == {}
+    assert unrecorded({"percentiles": [5, 99]}, config) == {"percentiles": [5, 99]}
