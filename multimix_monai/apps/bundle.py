@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -23,12 +24,19 @@ from multimix_monai.apps.bundle_files import (
     trained_or_own,
 )
 from multimix_monai.apps.evaluation import evaluate
+from multimix_monai.apps.interrupt import GO_ON
 from multimix_monai.data.calibration import load_calibration, weights_digest
 from multimix_monai.data.datalist import load_datalist, load_part
 from multimix_monai.data.inputs import find_cases
 from multimix_monai.data.overrides import parse_overrides, refuse_unknown
 from multimix_monai.handlers.begun_as import data_hash, settings_of
 from multimix_monai.handlers.checkpoints import load_weights
+
+# Of torch, where a device's name is none, or there is no such device here.
+NO_DEVICE = re.compile(
+    "not compiled with|not linked with|NVIDIA driver|No CUDA GPUs|invalid device ordinal"
+    "|device type at start of device string|Invalid device string"
+)
 
 
 def one_line_errors() -> None:
@@ -46,16 +54,27 @@ def show_error(
 ) -> None:
     """One line for an error that a user can mend, else the trace."""
     reason = unwrapped(error)
-    if isinstance(reason, (ValueError, TypeError, OSError, FloatingPointError)):
+    if isinstance(reason, KeyboardInterrupt):
+        print(GO_ON, file=sys.stderr)
+    elif isinstance(reason, (ValueError, TypeError, OSError, FloatingPointError)):
         print(f"error: {' '.join(str(reason).split())}", file=sys.stderr)
     else:
         traceback.print_exception(kind, error, trace)
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """The error that MONAI wrapped in a RuntimeError for every reference that led to it."""
+    """The error that MONAI wrapped in a RuntimeError for every reference that led to it.
+
+    What torch says of a device comes as a ValueError with the remedy, and what a worker raised
+    without its trace.
+    """
     while type(error) is RuntimeError and error.__cause__ is not None:
         error = error.__cause__
+    words = str(error)
+    if isinstance(error, (AssertionError, RuntimeError)) and NO_DEVICE.search(words):
+        return ValueError(f"device cannot be used ({words.splitlines()[0]}): set device=cpu")
+    if isinstance(error, (ValueError, OSError)) and "in DataLoader worker process" in words:
+        return type(error)(words.rpartition(f"{type(error).__name__}: ")[2])
     return error
 
 
@@ -66,8 +85,11 @@ def without_wrappers() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="parsing config_file")
         try:
             yield
-        except RuntimeError as error:
-            raise unwrapped(error) from None
+        except Exception as error:
+            reason = unwrapped(error)
+            if reason is error:
+                raise
+            raise reason from None
 
 
 def run_bundle(run_id: str, names: Sequence[str], settings: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from multimix_monai.apps.predict import INTERRUPTED, SOME_WITHOUT_RESULT
+from multimix_monai.apps.interrupt import INTERRUPTED
+from multimix_monai.apps.predict import SOME_WITHOUT_RESULT
 
 if TYPE_CHECKING:
     from multimix_monai.apps.pacs_images import Work

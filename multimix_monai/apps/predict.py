@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from multimix_monai.apps.interrupt import resumable
+
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
 
@@ -24,7 +26,6 @@ CHANGE_NOTHING = {
     *("dataset#data", "dataset_dir", "output_dir", "overwrite", "bundle_root", "calibration_path"),
     *("show_bar", "handlers", "evaluator#val_data_loader", "num_workers", "batch_size", "device"),
 }
-INTERRUPTED = 130
 
 
 class Runtime(str, Enum):
@@ -99,11 +100,8 @@ def predict_command(
     settings: dict[str, Any] = {"dataset#data": cases, "output_dir": str(output)}
     settings |= {"force": force, "overwrite": overwrite}
     settings |= {name: value for name, value in given.items() if value is not None}
-    try:
+    with resumable():
         results = runner(runtime)(settings | parse_overrides(overrides or []))
-    except KeyboardInterrupt:
-        typer.echo("interrupted: run the same command again to go on", err=True)
-        raise typer.Exit(INTERRUPTED) from None
     show(results)
     if any(status != "ok" for status, _ in results.counts):
         raise typer.Exit(SOME_WITHOUT_RESULT)

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from multimix_monai.apps.interrupt import resumable
+
 RECIPES: dict[str, list[str]] = {"default": [], "paper": ["paper.json"]}
 
 
@@ -42,7 +44,8 @@ def train_command(
     settings: dict[str, Any] = {"max_epochs": epochs} if epochs is not None else {}
     settings |= {"datalist": str(datalist), "dataset_dir": str(dataset_dir), "seed": seed}
     settings |= {"output_dir": str(output), **parse_overrides(overrides or [])}
-    run_bundle("training", names, settings)
+    with resumable():
+        run_bundle("training", names, settings)
 
 
 def config_names(recipe: str, *, more: Sequence[Path]) -> list[str]:

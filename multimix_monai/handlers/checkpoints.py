@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 LAST = "last.pt"  # everything that training goes on from
 BEST = "model.pt"  # the best weights by validation, a plain state dict
 NO_SCORE = float("-inf")
+ANOTHER = "another --output (output_dir)"
+OF_OTHERS = "it is for other programs; name the weights that it was exported from"
+EXPORTED = (".onnx", ".ts", ".pt2")  # what `multimix export` writes
 
 
 class Stateful(Protocol):
@@ -37,7 +40,7 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: the disk is full or not writable; names the file, the one before stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -51,7 +54,23 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
         reason = error if isinstance(error, OSError) else error.__context__ or error
         raise OSError(
             f"cannot write checkpoint {path}: {reason}; the one before is intact: free space or "
-            "choose another --ckpt_dir, and run the same command again to go on"
+            f"choose {ANOTHER}, and run the same command again to go on"
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that can be written into.
+
+    Raises:
+        OSError: it cannot be made or written into; names the folder and the remedy.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("it may not be written into")
+    except OSError as error:
+        raise OSError(
+            f"cannot write checkpoints into {folder}: {error.strerror or error}: choose {ANOTHER}"
         ) from error
 
 
@@ -177,11 +196,13 @@ class Checkpoints:
         A further run of the same trainer keeps its weights, which a federated server has set.
 
         Raises:
+            OSError: the folder cannot be written into.
             ValueError: it was begun with other settings, or resume is false.
         """
         if engine.state.iteration:
             return
         if process_rank() == 0:
+            make_folder(self.save_dir)
             remove_unfinished(self.save_dir)
         path = self.save_dir / LAST
         if not path.exists():

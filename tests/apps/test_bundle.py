@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
 
 from multimix_monai.apps import bundle
 
@@ -67,6 +69,38 @@ def test_what_a_user_can_mend_is_one_line_in_our_own_words(
     ours.__cause__ = EOFError("byte 17")
     bundle.show_error(RuntimeError, wrapped(ours), None)
     assert capsys.readouterr().err == "error: scan.png is cut short: copy it again\n"
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "cuda:x"])
+def test_a_device_that_is_not_there_is_one_line(device: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises((AssertionError, RuntimeError)) as raised:
+        torch.zeros(1).to(device)
+    bundle.show_error(RuntimeError, wrapped(raised.value), None)
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: device cannot be used (") and shown.count("\n") == 1
+    assert shown.endswith("set device=cpu\n")
+
+
+class Unreadable(Dataset):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> None:
+        raise ValueError("none of the images can be read:\n check dataset_dir")
+
+
+def test_of_what_a_worker_raised_only_its_words_are_shown(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(ValueError, match="Original Traceback") as raised:
+        next(iter(DataLoader(Unreadable(), num_workers=1)))
+    bundle.show_error(RuntimeError, wrapped(raised.value), None)
+    assert capsys.readouterr().err == "error: none of the images can be read: check dataset_dir\n"
+    with pytest.raises(ValueError, match=r"^none of the images"), bundle.without_wrappers():
+        raise raised.value
+
+
+def test_an_interrupt_says_how_to_go_on(capsys: pytest.CaptureFixture) -> None:
+    bundle.show_error(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capsys.readouterr().err == "interrupted: run the same command again to go on\n"
 
 
 def test_a_defect_shows_its_trace(capsys: pytest.CaptureFixture) -> None:

@@ -72,6 +72,18 @@ def test_less_than_one_epoch_is_wrong_usage(train: Callable) -> None:
     assert "--epochs" in result.stderr
 
 
+def test_an_interrupted_training_says_how_to_go_on(
+    train: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("multimix_monai.apps.bundle.run_bundle", interrupt)
+    result = train()
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted: run the same command again to go on\n"
+
+
 def test_an_unknown_recipe_is_wrong_usage(train: Callable) -> None:
     result = train("--recipe", "best")
     assert result.exit_code == 2
@@ -93,6 +105,9 @@ def test_an_unknown_recipe_is_wrong_usage(train: Callable) -> None:
         ("batch_sizes={mask_labelled: 2}", "mask_unlabelled is missing or unknown"),
         ("batch_sizes#masks=2", "train.json has no key batch_sizes#masks"),
         ("batch_sizes#mask_labelled=-1", "each 0 or more"),
+        ("device=cuda:99", "device cannot be used"),
+        ("ckpt_dir=/dev/null/models", "choose another --output (output_dir)"),
+        ("output_dir=/dev/null", "choose another --output (output_dir)"),
         ("imagesize=64", "train.json has no key imagesize: did you mean image_size?"),
         ("ema_decay=1.5", "ema_decay is 1.5"),
         ("dataset_dir=/nowhere", "dataset_dir /nowhere does not exist"),

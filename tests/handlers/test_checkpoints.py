@@ -405,6 +405,23 @@ def test_a_wrapped_network_is_saved_without_its_wrapper(tmp_path: Path) -> None:
     assert same(load_checkpoint(tmp_path / "last.pt")["network"], run.weights())
 
 
+def test_a_folder_that_cannot_be_is_found_before_the_first_step(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    run = Run(tmp_path / "file" / "models", [0.1])
+    message = r"file.models: Not a directory: choose another --output \(output_dir\)"
+    with pytest.raises(OSError, match=message):
+        run.run(1)
+    assert run.trainer.state.iteration == 0
+
+
+def test_a_folder_that_may_not_be_written_into_is_found_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OSError, match="may not be written into: choose another --output"):
+        Run(tmp_path, [0.1]).run(1)
+
+
 def test_what_a_killed_run_left_unfinished_is_cleared_away(tmp_path: Path) -> None:
     (tmp_path / ".last.pt.1234.tmp").write_bytes(b"half")
     (tmp_path / "notes.tmp").write_text("the user's")
