@@ -83,7 +83,7 @@ def refuse_missing_files(parts: Mapping[str, Sequence[Item]], path: str | Path) 
     if missing:
         raise ValueError(
             f"{path}: {len(missing)} files are missing, such as {', '.join(missing[:3])}: set "
-            "--dataset_dir to the folder that the datalist was made from"
+            "--dataset-dir (dataset_dir) to the folder that the datalist was made from"
         )
 
 

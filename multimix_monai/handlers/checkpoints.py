@@ -85,12 +85,17 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: the file is no checkpoint, cut short, or holds code.
+        ValueError: the file is no checkpoint, cut short, or holds code, or is an exported network.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"checkpoint {path} does not exist: train first, or set --ckpt_path to one"
+            f"checkpoint {path} does not exist: train first, or name one by --weights (ckpt_path)"
+        )
+    if path.suffix in EXPORTED:
+        raise ValueError(
+            f"{path} is an exported network, not weights: "
+            + ("to predict with it, add --runtime onnx" if path.suffix == ".onnx" else OF_OTHERS)
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -98,7 +103,8 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"checkpoint {path} is damaged or holds more than tensors and plain values, and is "
-            f"not loaded: {reason}"
+            # Torch advises to switch off the check, and so to run whatever code the file holds.
+            "not loaded" + ("" if "weights" in reason.lower() else f": {reason}")
         ) from error
     if not isinstance(state, dict):
         raise ValueError(f"checkpoint {path} holds a {type(state).__name__}, not a state dict")
@@ -123,6 +129,11 @@ def load_weights(
     refuse_other_use(path, used or {})
     state = state.get("teacher") or state.get("network") or state
     own = network.state_dict()
+    if not own.keys() & state.keys():
+        raise ValueError(
+            f"{path} holds weights of another network, of which no tensor has a name of "
+            f"{type(network).__name__}'s: name weights that were trained here"
+        )
     for name in sorted(own.keys() | state.keys(), key=str):
         theirs, ours = shape_of(state, name), shape_of(own, name)
         if theirs != ours:
@@ -209,8 +220,7 @@ class Checkpoints:
             return
         if not self.resume:
             raise ValueError(
-                f"{path} holds an earlier run and resume is false: choose another --output_dir, or "
-                "delete it"
+                f"{path} holds an earlier run and resume is false: choose {ANOTHER}, or delete it"
             )
         state = load_checkpoint(path)
         refuse_other(self.begun_as, state.get("begun_as", {}), path=path)
@@ -220,7 +230,7 @@ class Checkpoints:
         self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
         if engine.state.epoch >= (engine.state.max_epochs or 0):
             logger.warning(
-                f"{path} has all {engine.state.epoch} epochs: raise --max_epochs to go on"
+                f"{path} has all {engine.state.epoch} epochs: raise --epochs (max_epochs) to go on"
             )
             engine.terminate()
         logger.info(
@@ -233,8 +243,8 @@ class Checkpoints:
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ValueError(
-                f"{self.save_dir / LAST}: {name} does not fit this run ({reason}): choose another "
-                "--output_dir, or the settings that the run began with"
+                f"{self.save_dir / LAST}: {name} does not fit this run ({reason}): choose "
+                f"{ANOTHER}, or the settings that the run began with"
             ) from error
 
     def save(self, engine: Engine) -> None:

@@ -133,7 +133,7 @@ def test_a_datalist_of_files_that_are_gone_is_refused(
     data: Path, tmp_path: Path, run_bundle: Callable
 ) -> None:
     shutil.rmtree(data / "masks")
-    with pytest.raises(ValueError, match=r"files are missing, such as .*--dataset_dir"):
+    with pytest.raises(ValueError, match=r"files are missing, .*--dataset-dir \(dataset_dir\)"):
         run_bundle("training", "train.json", dataset_dir=str(data), output_dir=str(tmp_path))
 
 

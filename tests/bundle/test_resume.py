@@ -98,7 +98,7 @@ def test_a_finished_run_goes_on_with_more_epochs(
 ) -> None:
     first = train("run", max_epochs=1)
     again = train("run", max_epochs=1)
-    assert "has all 1 epochs: raise --max_epochs to go on" in caplog.text
+    assert "has all 1 epochs: raise --epochs (max_epochs) to go on" in caplog.text
     assert differences(first, again) == []
     more = train("run", max_epochs=2)
     assert (more["epoch"], more["iteration"]) == (2, 4)

@@ -71,12 +71,13 @@ def test_a_user_trains_evaluates_and_predicts_from_any_folder(
 def test_a_missing_dataset_dir_is_one_line_that_names_the_option(command: Callable) -> None:
     done = command("monai.bundle", "run", "training", config_file=TRAIN, dataset_dir="/nowhere")
     assert done.returncode == 1
-    assert done.stderr == "error: dataset_dir /nowhere does not exist: set it with --dataset_dir\n"
+    message = "error: dataset_dir /nowhere does not exist: set --dataset-dir (dataset_dir)\n"
+    assert done.stderr == message
 
 
 def test_a_missing_dataset_dir_fails_within_a_second(run_bundle: Callable) -> None:
     start = time.perf_counter()
-    with pytest.raises(ValueError, match="--dataset_dir"):
+    with pytest.raises(ValueError, match=r"--dataset-dir \(dataset_dir\)"):
         run_bundle("training", "train.json")
     with pytest.raises(FileNotFoundError, match="--dataset_dir"):
         run_bundle("inference", "inference.json", dataset_dir="/nowhere", image_size=160)

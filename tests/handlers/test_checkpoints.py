@@ -118,6 +118,32 @@ def test_a_pickle_bomb_is_refused_and_does_not_go_off(tmp_path: Path, write: Any
     assert not target.exists()
 
 
+def test_nobody_is_told_to_switch_the_check_off(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    for write in (torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb))):
+        write({"weight": Bomb(tmp_path / "exploded")}, path)
+        with pytest.raises(ValueError, match=r"and is not loaded$"):
+            load_checkpoint(path)
+    path.write_text("no checkpoint")
+    with pytest.raises(ValueError, match=r"model\.pt is damaged") as raised:
+        load_checkpoint(path)
+    assert "weights_only" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("model.onnx", "to predict with it, add --runtime onnx"),
+        ("model.ts", "it is for other programs; name the weights that it was exported from"),
+        ("model.pt2", "it is for other programs; name the weights that it was exported from"),
+    ],
+)
+def test_an_exported_network_is_no_weights(tmp_path: Path, name: str, remedy: str) -> None:
+    (tmp_path / name).write_bytes(b"exported")
+    with pytest.raises(ValueError, match=f"{name} is an exported network, not weights: {remedy}"):
+        load_weights(tiny(), tmp_path / name)
+
+
 @pytest.mark.parametrize("keep", [0, 1, 100, 5000, -1])
 def test_a_file_cut_short_is_refused_by_name(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "model.pt"
@@ -143,7 +169,7 @@ def test_damage_anywhere_is_refused_by_name_or_harmless(tmp_path: Path) -> None:
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"gone\.pt does not exist: train first"):
+    with pytest.raises(FileNotFoundError, match=r"gone\.pt .*name one by --weights \(ckpt_path\)"):
         load_checkpoint(tmp_path / "gone.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(ValueError, match=r"list\.pt holds a list, not a state dict"):
@@ -181,7 +207,6 @@ def test_weights_come_from_a_plain_state_dict_or_a_last_one(tmp_path: Path) -> N
             MultiMix(widths=TINY, num_classes=3),
             r"encoder.classifier.bias is \(2,\) there and \(3,\) here",
         ),
-        (nn.Linear(2, 2), r"bias is missing there and \(2,\) here"),
     ],
 )
 def test_weights_of_another_network_are_refused_by_the_first_tensor(
@@ -195,10 +220,22 @@ def test_weights_of_another_network_are_refused_by_the_first_tensor(
     assert same(network.state_dict(), before)
 
 
-def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "state", [{"epoch": 3, "state_dict": {}, 7: "x"}, nn.Linear(2, 2).state_dict()]
+)
+def test_what_shares_no_name_is_another_network(tmp_path: Path, state: dict) -> None:
     path = tmp_path / "other.pt"
-    save_atomically({"epoch": 3, "state_dict": {}, 7: "x"}, path)
-    with pytest.raises(ValueError, match=r"other\.pt does not fit the network: 7 is a str there"):
+    save_atomically(state, path)
+    with pytest.raises(
+        ValueError, match=r"other\.pt holds weights of another network, .* MultiMix"
+    ):
+        load_weights(tiny(), path)
+
+
+def test_beside_weights_an_odd_entry_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "odd.pt"
+    save_atomically({**tiny().state_dict(), 7: "x"}, path)
+    with pytest.raises(ValueError, match=r"odd\.pt does not fit the network: 7 is a str there"):
         load_weights(tiny(), path)
 
 
@@ -330,7 +367,7 @@ def test_a_finished_run_ends_at_once_and_goes_on_with_more_epochs(
     scores = [0.1, 0.2, 0.3]
     done = Run(tmp_path, scores).run(2)
     again = Run(tmp_path, scores).run(2)
-    assert "has all 2 epochs: raise --max_epochs to go on" in caplog.text
+    assert "has all 2 epochs: raise --epochs (max_epochs) to go on" in caplog.text
     assert again.trainer.state.iteration == 4
     assert same(again.weights(), done.weights())
     assert Run(tmp_path, scores).run(3).trainer.state.iteration == 6
