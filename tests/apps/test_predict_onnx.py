@@ -204,7 +204,7 @@ def test_a_second_run_does_nothing_again_and_another_runtime_is_another_setting(
     again = predict(*given)
     assert (again.exit_code, again.stdout) == (first.exit_code, first.stdout)
     assert times == {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.png")}
-    words = ("predict", *given, "--set", "image_size=64")
+    words = ("predict", *given)
     other = CliRunner().invoke(cli.app, [str(word) for word in words])
     assert other.exit_code == 1 and "runtime onnx, now torch" in other.stderr
 
