@@ -119,7 +119,9 @@ def load_datalist(path: str | Path, *, dataset_dir: str | Path) -> dict[str, lis
     """
     root = Path(dataset_dir).expanduser()
     if not root.is_dir():
-        raise ValueError(f"dataset_dir {root} does not exist: set --dataset-dir (dataset_dir)")
+        raise ValueError(
+            f"dataset_dir {root} does not exist: set it with --dataset-dir (dataset_dir)"
+        )
     stored = _read_json(Path(path))
     parts = {name: value for name, value in stored.items() if isinstance(value, list)}
     unknown = [name for name in parts if name not in PARTS]

@@ -71,8 +71,8 @@ def test_a_user_trains_evaluates_and_predicts_from_any_folder(
 def test_a_missing_dataset_dir_is_one_line_that_names_the_option(command: Callable) -> None:
     done = command("monai.bundle", "run", "training", config_file=TRAIN, dataset_dir="/nowhere")
     assert done.returncode == 1
-    message = "error: dataset_dir /nowhere does not exist: set --dataset-dir (dataset_dir)\n"
-    assert done.stderr == message
+    remedy = "set it with --dataset-dir (dataset_dir)"
+    assert done.stderr == f"error: dataset_dir /nowhere does not exist: {remedy}\n"
 
 
 def test_a_missing_dataset_dir_fails_within_a_second(run_bundle: Callable) -> None:
