@@ -155,9 +155,8 @@ class Training:
         """A run that was cut short goes on if all that it hangs on is the same; else anew."""
         cases = [case for part in parts.values() for case in part]
         files = [path for c in cases for path in (c[Keys.IMAGE], *c.get(Keys.MASK, ()))]
-        written = [
-            Path(path).stat().st_mtime_ns for path in files
-        ]  # a corrected one keeps its path
+        # A mask that was corrected keeps its path.
+        written = [Path(path).stat().st_mtime_ns for path in files]
         facts = [__version__, parts, written, dict(settings), weights_digest(self.weights)]
         stamp = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         if _read(self.run_dir / "begun.json", None) != stamp:

@@ -108,9 +108,10 @@ def pacs_command(
     cannot be reached, or refuses the login.
     """
     from multimix_monai.apps.pacs_images import Work
-    from multimix_monai.apps.pacs_ledger import Ledger, digest
+    from multimix_monai.apps.pacs_ledger import Ledger
     from multimix_monai.apps.pacs_run import Query, count
     from multimix_monai.apps.predict import algorithm
+    from multimix_monai.data.patient import digest
     from multimix_monai.dicom.web import DicomWeb
 
     keywords = {"PatientID": patient, "StudyInstanceUID": study}

@@ -10,9 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from multimix_monai.apps.pacs_ledger import Ledger, Outcome, digest
+from multimix_monai.apps.pacs_ledger import Ledger, Outcome
 from multimix_monai.apps.predict import predict
 from multimix_monai.data.keys import Keys
+from multimix_monai.data.patient import digest
 from multimix_monai.dicom.findings import Algorithm
 from multimix_monai.dicom.web import DicomWeb, Reference
 from multimix_monai.dicom.web_faults import ServerError

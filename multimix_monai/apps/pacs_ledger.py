@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
@@ -29,11 +28,6 @@ class Outcome:
     status: str
     reason: str = ""
     objects: int = 0
-
-
-def digest(uid: str) -> str:
-    """A name for a log: the start of the SHA-256 of a UID, which who has the UID can compute."""
-    return hashlib.sha256(uid.encode()).hexdigest()[:16]
 
 
 class Ledger:

@@ -14,7 +14,8 @@ import typer
 
 from multimix_monai.apps.pacs_arrivals import Arrivals
 from multimix_monai.apps.pacs_images import Work
-from multimix_monai.apps.pacs_ledger import Outcome, digest
+from multimix_monai.apps.pacs_ledger import Outcome
+from multimix_monai.data.patient import digest
 from multimix_monai.dicom.web import DicomWeb, Reference, Study
 from multimix_monai.dicom.web_faults import ServerError
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
+
+from .patient import digest
 
 RESULTS = "results.jsonl"  # of a folder of results: its table
 _CASE_FOLDER = re.compile("case-[0-9a-f]{16}")
@@ -12,8 +13,7 @@ _CASE_FOLDER = re.compile("case-[0-9a-f]{16}")
 
 def case_folder(name: str) -> str:
     """Name of the folder for a path's results; says nothing of the path, and stays the same."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"case-{digest[:16]}"
+    return f"case-{digest(name)}"
 
 
 def is_case_folder(path: Path) -> bool:

@@ -17,8 +17,9 @@ from multimix_monai.apps import cli, pacs_images, pacs_run
 from multimix_monai.apps.pacs import login
 from multimix_monai.apps.pacs_arrivals import Arrivals
 from multimix_monai.apps.pacs_images import Work
-from multimix_monai.apps.pacs_ledger import Ledger, Outcome, digest
+from multimix_monai.apps.pacs_ledger import Ledger, Outcome
 from multimix_monai.apps.pacs_run import Query, once, watching
+from multimix_monai.data.patient import digest
 from multimix_monai.dicom.findings import Algorithm
 from multimix_monai.dicom.web import Bearer, Reference, Study
 from multimix_monai.dicom.web_faults import ServerError
