@@ -30,7 +30,7 @@ from multimix_monai.data.datalist import load_datalist, load_part
 from multimix_monai.data.inputs import find_cases
 from multimix_monai.data.overrides import parse_overrides, refuse_unknown
 from multimix_monai.handlers.begun_as import data_hash, settings_of
-from multimix_monai.handlers.checkpoints import load_weights
+from multimix_monai.handlers.checkpoints import begin_with, load_weights
 
 # Of torch, where a device's name is none, or there is no such device here.
 NO_DEVICE = re.compile(
@@ -131,6 +131,7 @@ def start_process(backend: str, device: torch.device) -> None:
 
 
 __all__ = [
+    "begin_with",
     "beside_weights",
     "config_files",
     "data_hash",

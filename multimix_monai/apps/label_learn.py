@@ -135,7 +135,7 @@ class Training:
         logger.info(", ".join(f"{name} {count}" for name, count in counts(parts).items()))
         chosen = {**self.settings, "seed": len(self.history()), **settings}
         self._begin(parts, chosen)
-        given = {**chosen, "network": starting_from(self.weights), "output_dir": str(self.run_dir)}
+        given = {**chosen, "initial_weights": str(self.weights), "output_dir": str(self.run_dir)}
         given |= {"datalist": str(self.run_dir / "datalist.json"), "dataset_dir": "/"}
         run_bundle("training", ["train.json"], given)
         outcome = self._judged(parts, chosen, left_out, start)
@@ -192,12 +192,6 @@ class Training:
         )
 
 
-def starting_from(weights: Path) -> str:
-    """train.json's `network` with the weights of a file."""
-    loaded = f"bundle.load_weights(@network_def, {str(weights)!r}).to(@device)"
-    return f"$networks.fuse({loaded}, wanted=@fused)"
-
-
 def measure(
     weights: Path, cases: Sequence[dict[str, Any]], settings: Mapping[str, Any]
 ) -> dict[str, float]:
@@ -214,7 +208,7 @@ def measure(
         parser = ConfigParser()
         parser.read_config(config_files("train.json"))
         parser.update({"bundle_root": own_bundle(), **settings, "fused": False})
-        parser.update({"network": starting_from(weights), "validate#dataset#data": list(cases)})
+        parser.update({"initial_weights": str(weights), "validate#dataset#data": list(cases)})
         evaluator = parser.get_parsed_content("validate#evaluator")
         evaluator.run()
     return {n: float(v) for n, v in evaluator.state.metrics.items() if math.isfinite(v)}

@@ -27,6 +27,9 @@ def train_command(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs; more of them resume a run.")
     ] = None,
+    initial_weights: Annotated[
+        Path | None, typer.Option(help="Weights to train further; begin anew if absent.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     config: Annotated[
         list[Path] | None,
@@ -43,6 +46,7 @@ def train_command(
     names = config_names(recipe, more=config or [])
     settings: dict[str, Any] = {"max_epochs": epochs} if epochs is not None else {}
     settings |= {"datalist": str(datalist), "dataset_dir": str(dataset_dir), "seed": seed}
+    settings |= {"initial_weights": str(initial_weights)} if initial_weights else {}
     settings |= {"output_dir": str(output), **parse_overrides(overrides or [])}
     with resumable():
         run_bundle("training", names, settings)

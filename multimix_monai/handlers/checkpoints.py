@@ -145,6 +145,21 @@ def load_weights(
     return network
 
 
+def begin_with(network: nn.Module, weights: Path | str | None) -> nn.Module:
+    """The network as its training begins: with weights to train further, or as it is for None.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: as of `load_weights`.
+    """
+    if weights and not Path(weights).is_file():
+        raise FileNotFoundError(
+            f"initial weights {weights} do not exist: name others by --initial-weights "
+            "(initial_weights), or none to begin anew"
+        )
+    return load_weights(network, weights) if weights else network
+
+
 def shape_of(state: dict[str, Any], name: str) -> tuple[int, ...] | str:
     """Shape of a state's tensor, or what there is instead."""
     if name not in state:

@@ -4,11 +4,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import monai.bundle  # noqa: F401 (its loggers keep the stderr that there is when it is imported)
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from multimix_monai.apps import cli
+from multimix_monai.data.calibration import weights_digest
 
 SMALL = (
     *("image_size=64", "steps_per_epoch=1", "val_interval=1", "show_bar=false"),
@@ -55,6 +57,14 @@ def test_the_published_recipe_is_an_option(train: Callable, tmp_path: Path) -> N
     assert result.exit_code == 0, result.output
     assert state(tmp_path)["teacher"] == {}
     assert state(tmp_path)["optimizer"]["param_groups"][0]["initial_lr"] == 1e-4
+
+
+def test_initial_weights_are_an_option(
+    train: Callable, tmp_path: Path, fresh_weights: Path
+) -> None:
+    result = train("--epochs", 1, "--initial-weights", fresh_weights)
+    assert result.exit_code == 0, result.output
+    assert state(tmp_path)["begun_as"]["initial_weights"] == weights_digest(fresh_weights)
 
 
 def test_the_seed_is_an_option(train: Callable, tmp_path: Path) -> None:

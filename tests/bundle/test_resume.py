@@ -155,6 +155,29 @@ def text(raised: pytest.ExceptionInfo[RuntimeError]) -> str:
 
 
 @pytest.mark.slow
+def test_a_training_begins_with_given_weights(
+    train: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    first = train("first", max_epochs=1)
+    weights = str(tmp_path / "first" / "models" / "last.pt")
+    still = {"initial_weights": weights, "learning_rate": 1e-12, "max_epochs": 1, "seed": 1}
+    begun = train("begun", **still)
+    torch.testing.assert_close(begun["network"], begun["teacher"], rtol=0, atol=1e-9)
+    torch.testing.assert_close(begun["network"], first["teacher"], rtol=0, atol=1e-9)
+    assert differences(first["network"], begun["network"])
+    with pytest.raises(Exception) as caught:
+        train("begun", **still | {"initial_weights": str(tmp_path / "begun/models/model.pt")})
+    assert "was begun with other settings (initial_weights" in str(unwrapped(caught.value))
+
+
+def test_initial_weights_that_are_not_there_are_named(train: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(Exception) as caught:
+        train("run", initial_weights="none.pt", max_epochs=1)
+    assert "initial weights none.pt do not exist: name others by --initial-weights" in str(
+        unwrapped(caught.value)
+    )
+
+
 def test_another_seed_gives_other_weights(train: Callable[..., dict]) -> None:
     a, b = (train(str(seed), max_epochs=1, seed=seed) for seed in (0, 1))
     assert len(differences(a["network"], b["network"])) > 20
