@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +182,14 @@ def test_every_package_that_is_imported_is_required_or_an_extra(folder: Path) ->
     # What serves MONAI Label runs in the environment of its server.
     label = {*folder.rglob("label*.py"), *folder.glob("multimix_monai/label*/**/*.py")}
     modules = imported_modules({*folder.glob("multimix_monai/**/*.py")} - label)
-    distributions = packages_distributions()
-    used = {distributions.get(m, [m])[0].lower() for m in modules - {"multimix_monai"}}
+    # Not packages_distributions, which in Python 3.10 knows only what names its top level.
+    packages = {
+        f.parts[0]: d.name.lower()
+        for d in distributions()
+        for f in d.files or ()
+        if f.name == "__init__.py"
+    }
+    used = {packages.get(m, m.lower()) for m in modules - {"multimix_monai"}}
     metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
     required = {line.partition("==")[0] for line in requirements(metadata)}
     project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
