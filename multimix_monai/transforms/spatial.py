@@ -102,6 +102,8 @@ class RandSpatiald(Randomizable, MapTransform):
         translate: largest shift as a fraction of the side.
         elastic_prob: of bending.
         elastic: its standard deviation as a fraction of the side.
+        border_prob: of what moves into the image being grey, half of it white, as film and
+            collimators leave it; else it is black, as the preprocessing's padding is.
         binary_keys: those of the keys that are cut at one half afterwards.
     """
 
@@ -118,18 +120,21 @@ class RandSpatiald(Randomizable, MapTransform):
         translate: float = 0.1,
         elastic_prob: float = 0.3,
         elastic: float = 0.015,
+        border_prob: float = 0.0,
         binary_keys: Sequence[str] = (Keys.MASK,),
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys=True)
         self.prob, self.flip_prob, self.elastic_prob = prob, flip_prob, elastic_prob
+        self.border_prob = border_prob
         self.rotate_deg, self.shear, self.translate = rotate_deg, shear, translate
         self.zoom, self.aspect, self.elastic = zoom, aspect, elastic
         self.binary_keys = tuple(binary_keys)
         self.geometry = Geometry()
         self.displacement = np.zeros((1, 2, BEND_POINTS, BEND_POINTS))
+        self.border = np.zeros((1, 1, 1, 1))  # grey
 
     def randomize(self, data: int) -> None:
-        """Draw a geometry and a displacement for each of `data` images."""
+        """Draw a geometry, a displacement and a border for each of `data` images."""
         flip = self.R.uniform(size=data) < self.flip_prob
         moved = self.R.uniform(size=data) < self.prob
         draw = self.R.uniform(-1, 1, size=(7, data)) * moved
@@ -146,6 +151,9 @@ class RandSpatiald(Randomizable, MapTransform):
         bent = self.R.uniform(size=(data, 1, 1, 1)) < self.elastic_prob
         points = self.R.normal(size=(data, 2, BEND_POINTS, BEND_POINTS))
         self.displacement = points * 2 * self.elastic * bent
+        if self.border_prob:
+            bordered = self.R.uniform(size=(data, 1, 1, 1)) < self.border_prob
+            self.border = bordered * self.R.uniform(0, 2, size=bordered.shape).clip(max=1)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -154,6 +162,7 @@ class RandSpatiald(Randomizable, MapTransform):
         for key, plane in planes.items():
             matrix = beside(self.geometry.matrix(), plane)
             grid = places(plane, matrix, displacement=self.displacement)
-            moved = read_at(plane, grid)
+            border = beside(self.border, plane) if key == Keys.IMAGE else 0.0
+            moved = read_at(plane - border, grid) + border  # what is outside is read as 0
             item[key] = (moved >= 0.5).to(moved.dtype) if key in self.binary_keys else moved
         return item

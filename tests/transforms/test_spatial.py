@@ -95,6 +95,20 @@ def test_image_and_mask_move_together_and_the_mask_stays_binary() -> None:
     assert len(centres) == 8, "and every case moves on its own"
 
 
+def test_what_moves_into_the_image_is_grey_or_white_and_no_lung() -> None:
+    ones = torch.ones(200, 1, 32, 32)
+    settings = {"prob": 1, "flip_prob": 0, "zoom": 0, "translate": 0.2, "elastic_prob": 0}
+    view = RandSpatiald(border_prob=0.5, **settings).set_random_state(seed=0)
+    item = view({"image": ones * 0.5, "mask": ones})
+    outside = item["mask"] == 0
+    inside = F.avg_pool2d(item["mask"], 3, 1, 1) == 1
+    torch.testing.assert_close(item["image"][inside], torch.full_like(item["image"][inside], 0.5))
+    greys = [image[out].median().item() for image, out in zip(item["image"], outside, strict=True)]
+    black, white = (np.isclose(greys, grey, atol=1e-6).mean() for grey in (0, 1))
+    assert black == pytest.approx(0.5, abs=0.1) and white == pytest.approx(0.25, abs=0.1)
+    assert min(greys) >= 0 and max(greys) <= 1 and np.unique(np.round(greys, 6)).size > 20
+
+
 def test_metatensors_become_plain_and_what_is_missing_is_passed_over() -> None:
     given = MetaTensor(torch.rand(2, 1, 32, 32))
     item = RandSpatiald()({"image": given, "label": torch.tensor([1, 0])})
