@@ -247,8 +247,8 @@ def other_modalities() -> Iterator[Picture]:
     for path in sorted((_package("pydicom") / "data" / "test_files").glob("*.dcm")):
         try:
             frame = _one_frame(dcmread(path, force=True))
-        except (AttributeError, NotImplementedError, OSError, RuntimeError, ValueError, ImageError):
-            continue  # no picture, or one that is broken on purpose
+        except Exception:  # no picture, or one that is broken on purpose, as each version says it
+            continue
         key = np.rint(8 * frame[::8, ::8]).tobytes()  # many are one picture, differently coded
         if key not in seen:
             seen.add(key)

@@ -163,6 +163,7 @@ class RandSpatiald(Randomizable, MapTransform):
             matrix = beside(self.geometry.matrix(), plane)
             grid = places(plane, matrix, displacement=self.displacement)
             border = beside(self.border, plane) if key == Keys.IMAGE else 0.0
-            moved = read_at(plane - border, grid) + border  # what is outside is read as 0
+            # What is outside is read as 0; rounding must not leave [0, 1].
+            moved = (read_at(plane - border, grid) + border).clamp_(0, 1)
             item[key] = (moved >= 0.5).to(moved.dtype) if key in self.binary_keys else moved
         return item
