@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 METADATA, CONFIG = "metadata.json", "inference.json"  # names that MONAI reads in TorchScript
 IN_CONFIG = ("image_size", "lung_threshold_prob", "keep_components")
+MOST = 2**16  # of a program's batch, and of its height and width in the network's divisor
 Run = Callable[[Tensor], Tensor]
 
 
@@ -168,9 +169,11 @@ def write_program(contents: Contents, path: Path) -> None:
     network = contents.network
     side = 2 * network.divisor
     example = torch.zeros(2, network.in_channels, side, side + network.divisor)
-    batch, height, width = (torch.export.Dim(n, min=1) for n in ("batch", "height", "width"))
+    names = ("batch", "height", "width")
+    batch, height, width = (torch.export.Dim(name, min=1, max=MOST) for name in names)
     shapes = {0: batch, 2: network.divisor * height, 3: network.divisor * width}
-    program = torch.export.export(network, (example,), dynamic_shapes=(shapes,))
+    # Strictly, torch 2.4 fails at a parameter that is used twice.
+    program = torch.export.export(network, (example,), dynamic_shapes=(shapes,), strict=False)
     torch.export.save(program, path, extra_files=contents.texts())
 
 

@@ -208,7 +208,7 @@ def test_an_export_takes_batches_of_any_size() -> None:
     network = PackedMultiMix(widths=TINY).eval()
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(
-        network, (images(2, size=32),), dynamic_shapes={"x": {0: batch}}
+        network, (images(2, size=32),), dynamic_shapes={"x": {0: batch}}, strict=False
     ).module()
     for n in (1, 2, 5):
         x = images(n, size=32)
