@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +13,31 @@ from multimix_monai.data.images import ImageError
 from multimix_monai.data.sniff import HEAD_BYTES, starts_like_dicom
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
+
+
+def walk(
+    folder: Path, *, onerror: Callable[[OSError], object] | None = None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As os.walk, sorted; linked folders are followed, each real one once.
+
+    A link to a folder above, or to one that was there before, leads nowhere.
+
+    Args:
+        folder: the uppermost.
+        onerror: gets what went wrong at a folder that cannot be read, which is passed over.
+
+    Yields:
+        A folder, names of folders in it, of which those that are taken away are passed over, and
+        names of files.
+    """
+    been = {str(parent) for parent in folder.resolve().parents}
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=onerror):
+        if (real := os.path.realpath(place)) in been:
+            folders.clear()
+            continue
+        been.add(real)
+        folders.sort()  # or it were left to the disk under which link a file goes
+        yield Path(place), folders, names
 
 
 def open_file(path: str | Path) -> BinaryIO:

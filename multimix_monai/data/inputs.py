@@ -10,7 +10,7 @@ from typing import Any
 
 from multimix_monai.data.archives import ARCHIVE_SUFFIX, archive_of, is_archive, members_of
 from multimix_monai.data.dicomdir import images_of, is_dicomdir
-from multimix_monai.data.files import is_dicom, open_file
+from multimix_monai.data.files import is_dicom, open_file, walk
 from multimix_monai.data.images import IMAGE_SUFFIXES, ImageError, name_without_suffix
 from multimix_monai.data.keys import Keys
 from multimix_monai.data.results import is_case_folder
@@ -53,11 +53,12 @@ def radiographs_at(path: Path) -> Iterable[Path]:
 def radiographs_below(folder: Path) -> list[Path]:
     """Radiographs at any depth, sorted; a folder that cannot be read is one, to be refused.
 
+    Linked folders are followed, see `walk`.
     Of a dataset's folder, with images/ and masks/ side by side, masks/ is left out, and of a folder
     of results what was written for each case.
     """
     found: set[Path] = set()
-    for root, folders, names in os.walk(folder, onerror=lambda error: found.add(_place(error))):
+    for root, folders, names in walk(folder, onerror=lambda error: found.add(_place(error))):
         if {"images", "masks"} <= set(folders):
             folders.remove("masks")
         folders[:] = [name for name in folders if not is_case_folder(Path(root, name))]

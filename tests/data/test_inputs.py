@@ -94,6 +94,19 @@ def test_a_broken_link_and_one_missing_file_are_cases_to_be_refused(tmp_path: Pa
     assert names(found) == ["a.png", "b.png", "missing.png"]
 
 
+def test_linked_folders_are_followed_once_and_in_no_circle(tmp_path: Path) -> None:
+    staged, archive = tmp_path / "staged", tmp_path / "archive"
+    touch(staged / "a.png", archive / "exam" / "b.png")
+    (staged / "today").symlink_to(archive)
+    (staged / "yesterday").symlink_to(archive)
+    (archive / "up").symlink_to(staged)
+    found = find_cases(staged)
+    assert [case["image"] for case in found] == [
+        str(staged / "a.png"),
+        str(staged / "today" / "exam" / "b.png"),
+    ]
+
+
 def test_a_file_that_cannot_be_opened_is_a_case_to_be_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,8 +133,8 @@ def test_a_folder_that_cannot_be_listed_is_a_case_to_be_refused(
     touch(tmp_path / "in" / "a.png", tmp_path / "in" / "locked" / "b.png")
     walk, locked = os.walk, tmp_path / "in" / "locked"
 
-    def deny(folder: Path, onerror) -> Iterator:  # type: ignore[no-untyped-def]
-        yield from (step for step in walk(folder) if Path(step[0]) != locked)
+    def deny(folder: Path, onerror, **options) -> Iterator:  # type: ignore[no-untyped-def]
+        yield from (step for step in walk(folder, **options) if Path(step[0]) != locked)
         onerror(PermissionError(13, "Permission denied", str(locked)))
 
     monkeypatch.setattr(os, "walk", deny)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from ..files import walk
 from ..images import IMAGE_SUFFIXES, name_without_suffix
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
@@ -28,20 +28,10 @@ def image_files(folder: Path) -> Iterator[Path]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """What is no folder, sorted by path, hidden files left out; linked folders are followed once.
-
-    A link to a folder above, or to one that was there before, leads nowhere.
-    """
-    found: list[Path] = []
-    been = {str(parent) for parent in folder.resolve().parents}
-    for place, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(place)) in been:
-            folders.clear()
-            continue
-        been.add(real)
-        folders.sort()  # or it were left to the disk under which link a file goes
-        found += (Path(place, name) for name in names if not name.startswith("."))
-    return sorted(found)
+    """What is no folder, sorted by path, hidden files left out; see `walk`."""
+    return sorted(
+        place / name for place, _, names in walk(folder) for name in names if name[0] != "."
+    )
 
 
 def subfolder(root: Path, *names: str) -> Path | None:
