@@ -15,6 +15,7 @@ from multimix_monai.data import READERS, Case, read_mask
 from multimix_monai.data.datalist import Budget, build_datalist, write_datalist
 from multimix_monai.data.integrity import validation_gap
 
+OVERRULED = ", or use --force"  # a prediction's way out, which a datalist has not
 _HEADINGS = {
     "images": "images",
     "masks": "masks",
@@ -138,10 +139,11 @@ def check_case(case: Case) -> str:
         ValueError: if a file is unreadable, constant or says that it is no frontal chest
             radiograph, or the mask is empty, full or of another size.
     """
-    from multimix_monai.transforms.load import facts_of, read_radiograph
+    from multimix_monai.transforms.load import read_radiograph
 
     radiograph = read_radiograph(case.image)
-    facts_of(radiograph, force=False)
+    for objection in radiograph.objections:
+        raise ValueError(objection.message.removesuffix(OVERRULED))
     pixels = radiograph.pixels
     if case.mask:
         mask = read_mask(case.mask)

@@ -138,6 +138,7 @@ def test_check_leaves_out_what_says_that_it_is_no_frontal_radiograph(root: Path)
     result = run("ward", "--dataset-dir", root, "--check", "--output", root / "a.json")
     assert result.exit_code == 0, result.output
     assert "lateral.dcm has the view position LL" in result.output
+    assert "--force" not in result.output
     assert "lateral" not in (root / "a.json").read_text()
 
 
