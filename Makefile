@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
+CONSTRAINTS ?= constraints.txt
 # One thread a worker: the tests share the cores by process.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
@@ -47,8 +48,8 @@ clean: ## remove the environment, the caches and what demo and zoo wrote
 .PHONY: $(VENV)
 $(VENV): $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.10 to 3.12 found: install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,dicom]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[dev,dicom]"
 	@touch $@

@@ -43,7 +43,7 @@ def label(*words: object) -> Any:
         (("--studies", "{tmp}", "--dicomweb", "http://127.0.0.1:9"), 2, "--studies FOLDER or"),
         (("--studies", "{tmp}/nowhere"), 2, "is no folder"),
         (("--dicomweb", "ftp://pacs"), 1, "is no URL"),
-        (("--studies", "{tmp}", "--port", 0), 2, "greater than or equal to 1"),
+        (("--studies", "{tmp}", "--port", 0), 2, "value for '--port':"),
         (("--studies", "{tmp}", "--set", "max_epochs"), 1, "KEY=VALUE"),
         (("--studies", "{tmp}", "--host", "::1"), 2, "name an address of IPv4"),
         (("--studies", "{tmp}", "--weights", "{tmp}/none.pt"), 2, "does not exist"),

@@ -44,7 +44,7 @@ def pacs(*words: object) -> Any:
         (("--watch", "--limit", 3), "leave out"),
         (("--watch", "--dry-run"), "leave out"),
         (("--limit", 3, "--no-store"), "--output"),
-        (("--limit", 0), "equal to 1"),
+        (("--limit", 0), "value for '--limit':"),
         (("--from", "1.2.2024"), "formats"),
         (("--limit", 1, "--user", "reader"), "MULTIMIX_PACS_PASSWORD"),
         (("--limit", 1, "--set", "dicom=false"), "DICOM only"),

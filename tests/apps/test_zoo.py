@@ -184,7 +184,7 @@ def test_every_package_that_is_imported_is_required_or_an_extra(folder: Path) ->
     modules = imported_modules({*folder.glob("multimix_monai/**/*.py")} - label)
     # Not packages_distributions, which in Python 3.10 knows only what names its top level.
     packages = {
-        f.parts[0]: d.name.lower()
+        f.parts[0]: d.name.lower().replace("_", "-")
         for d in distributions()
         for f in d.files or ()
         if f.name == "__init__.py"

@@ -289,6 +289,7 @@ class Run:
 
     def run(self, epochs: int) -> "Run":
         self.trainer.state.max_epochs = epochs
+        self.trainer.state.epoch_length = 2  # beforehand, as MONAI's trainers do
         self.trainer.run(range(2), max_epochs=epochs)
         return self
 
